@@ -1,4 +1,4 @@
-"""What editors and the reference show: a docstring for everything public, with what is raised."""
+"""Everything public has a docstring, with its errors: editors and the reference show it."""
 
 import ast
 import inspect
@@ -52,6 +52,32 @@ def test_everything_public_has_a_docstring(key):
     assert inspect.cleandoc(getattr(thing, "__doc__", None) or ""), key
 
 
+def unnamed_parameters(text):
+    """The parameters of public methods that the docstrings of the stub leave out."""
+    for owner in ast.parse(text).body:
+        if not isinstance(owner, ast.ClassDef) or owner.name not in surface.package_names():
+            continue
+        for method in owner.body:
+            if not isinstance(method, ast.FunctionDef) or method.name.startswith("_"):
+                continue
+            # A setter is described by its property.
+            if any(isinstance(each, ast.Attribute) for each in method.decorator_list):
+                continue
+            known = [*method.args.posonlyargs, *method.args.args, *method.args.kwonlyargs]
+            doc = ast.get_docstring(method) or ""
+            for name in (each.arg for each in known if each.arg not in ("self", "cls")):
+                if not re.search(rf"`{name}\b|^\s*{name}:", doc, re.MULTILINE):
+                    yield f"{owner.name}.{method.name}: {name}"
+
+
+def test_docstrings_name_the_parameters():
+    assert not list(unnamed_parameters(TEXT))
+    bare = TEXT.replace("number: the number of the page within the region, from 0.", "")
+    assert list(unnamed_parameters(bare)) == [
+        f"Region.{name}: number" for name in ("page", "fault", "pin")
+    ]
+
+
 def raised_in(function):
     """The exceptions of mmcore that a function raises itself."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
@@ -87,7 +113,7 @@ CORE_CALL = re.compile(r"\.(?:call|call_again|call_alone)\(")
 
 
 def refuses(body, helpers):
-    """Whether a call of the core in this body can fail: its closure has a `?` or makes an `Err`."""
+    """True if a call of the core in this body can fail: its closure has a `?` or makes an `Err`."""
     for call in CORE_CALL.finditer(body):
         depth, end = 1, call.end()
         while depth:

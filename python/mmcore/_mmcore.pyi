@@ -51,7 +51,7 @@ def build_info() -> dict[str, str]:
     """Facts about this build: version, profile ("release" or "debug"), optimisation level, compiler, target."""
 
 def page_copy() -> str:
-    """How machines copy pages on this processor: "avx512", "avx2", "sse2" or "plain"."""
+    """The instructions by which machines copy pages on this processor: "avx512", "avx2", "sse2" or "plain"."""
 
 # --- limits, and the words of choices ---
 
@@ -198,11 +198,17 @@ class Profile:
     def describe(field: str) -> FieldText:
         """Describes a field: its meaning and the source of its values, as a `FieldText`.
 
+        Args:
+            field: the name of the field, as in `fields`.
+
         Raises:
             KeyError: if there is no such field."""
     @staticmethod
     def accepts(field: str) -> str:
         """Describes the values that a field accepts, in one line.
+
+        Args:
+            field: the name of the field, as in `fields`.
 
         Raises:
             KeyError: if there is no such field."""
@@ -261,7 +267,7 @@ class Machine:
     ) -> Self: ...
     @property
     def closed(self) -> bool:
-        """Whether the machine is closed."""
+        """True if the machine is closed."""
     @property
     def profile(self) -> Profile:
         """The profile that the machine was built with."""
@@ -273,7 +279,7 @@ class Machine:
         """The number of CPUs."""
     @property
     def backed(self) -> bool:
-        """Whether pages have bytes (``backed=True``)."""
+        """True if pages have bytes (``backed=True``)."""
     @property
     def address_spaces(self) -> tuple[AddressSpace, ...]:
         """The address spaces that have not exited."""
@@ -285,16 +291,26 @@ class Machine:
         """Binds the calling thread to a CPU for a ``with`` block. Unbound threads are given CPUs in the order of
         their first calls.
 
+        Args:
+            number: the number of the CPU, from 0.
+
         Raises:
             KernelError: EINVAL if there is no such CPU."""
     def page(self, pfn: int) -> Page:
         """The page with this frame number.
+
+        Args:
+            pfn: the frame number of the page, from 0.
 
         Raises:
             KernelError: EINVAL if the machine has no such frame."""
     def alloc(self, *, node: int = 0, order: int = 0) -> PageRef:
         """Allocates 2**order contiguous pages and returns the first reference to them. On a machine with memory
         pressure, reclaim and compaction may make room for them first.
+
+        Args:
+            node: the number of the node that gives the frames.
+            order: the number of pages, as a power of two: 0 for one page, 10 at most.
 
         Raises:
             KernelError: ENOMEM if the node has no such free block, EINVAL if there is no such node or order."""
@@ -310,6 +326,11 @@ class Machine:
         machine. A poisoned frame that nobody uses any more does not hinder it. Pages that do not move are
         tried again up to ``rounds`` times.
 
+        Args:
+            block: the number of the memory block within the node, from 0.
+            node: the number of the node.
+            rounds: the most attempts to move the pages of the block.
+
         Raises:
             KernelError: EBUSY for a page that cannot move, or for the last memory of the machine; EINTR after
                 the last round, with the block online as before; EINVAL if there is no such block or it is
@@ -317,6 +338,11 @@ class Machine:
     def online(self, block: int, *, node: int, zone: Zone | None = None) -> None:
         """Puts a memory block of a node online, for any page (``zone="kernel"``) or for movable pages only
         (``zone="movable"``). Without a zone the kernel's rule chooses one.
+
+        Args:
+            block: the number of the memory block within the node, from 0.
+            node: the number of the node.
+            zone: ``"kernel"`` or ``"movable"``; left out: the kernel's choice.
 
         Raises:
             KernelError: EHWPOISON for a block that went offline with a poisoned frame, in kernels since 6.2;
@@ -348,6 +374,10 @@ class Machine:
 
         Dirty pages of disk files are not freed, and anonymous pages only if there is swap space.
 
+        Args:
+            pages: the number of base pages to free.
+            node: the number of the node.
+
         Raises:
             KernelError: EINVAL if there is no such node."""
     def age_node(self, *, node: int = 0) -> int:
@@ -355,11 +385,14 @@ class Machine:
         inactive. Returns the number of pages that did. With the policy ``mglru`` a new generation begins
         instead, and the number of used page-table entries is returned.
 
+        Args:
+            node: the number of the node.
+
         Raises:
             KernelError: EINVAL if there is no such node."""
     @property
     def pressure(self) -> bool:
-        """Whether the machine has memory pressure (``pressure=True``): watermarks, and allocations that reclaim
+        """True if the machine has memory pressure (``pressure=True``): watermarks, and allocations that reclaim
         and compact before they fail."""
     @property
     def min_free_kbytes(self) -> int:
@@ -373,12 +406,19 @@ class Machine:
     def watermarks(self, node: int = 0) -> Watermarks:
         """The watermarks of a node, as `Watermarks`. All are 0 on a machine without memory pressure.
 
+        Args:
+            node: the number of the node.
+
         Raises:
             KernelError: EINVAL if there is no such node."""
     def kswapd(self, order: int = 0, *, node: int = 0) -> int:
         """Makes one run of a node's reclaiming daemon for blocks of 2**``order`` frames (balance_pgdat): frees
         pages that were not used lately, until the node's free frames reach its high watermark. Returns the
         number of pages freed. `start_daemons` runs it whenever an allocation needs it.
+
+        Args:
+            order: the size of the wanted blocks, as a power of two of frames.
+            node: the number of the node.
 
         Raises:
             KernelError: EINVAL if there is no such node or order."""
@@ -407,6 +447,10 @@ class Machine:
         The call ends early, as ``contended``, if no frame is left to move to, or if many pages of the
         node are isolated already.
 
+        Args:
+            node: the number of the node.
+            moves: whether the result lists each page that moved.
+
         Raises:
             KernelError: EINVAL if there is no such node."""
     def compact_for(
@@ -426,8 +470,8 @@ class Machine:
 
         Args:
             order: the order of the block that is wanted.
-            node: the node.
-            priority: how hard the run tries, as ``enum compact_priority``. ``"async"`` passes over dirty
+            node: the number of the node.
+            priority: the effort of the run, as ``enum compact_priority``. ``"async"`` passes over dirty
                 pages, and over the rest of a block once a page in it stays; ``"sync_light"`` tries all pages;
                 ``"sync_full"`` scans the whole node, whatever the hints and the deferral say, and moves pages
                 to pageblocks of any type. No run waits for a page lock, because the thread that allocates
@@ -442,6 +486,10 @@ class Machine:
         Scans like `compact_for` with ``"sync_light"``, but works for no allocation: the skip hints stay until
         a direct run clears them, and ``compact_daemon_*`` of `vmstat` count the run. Returns a `Compacted`.
 
+        Args:
+            order: the size of the wanted block, as a power of two of frames.
+            node: the number of the node.
+
         Raises:
             KernelError: EINVAL if there is no such node or order."""
     def compact_proactively(self, node: int = 0) -> Compacted | None:
@@ -449,31 +497,44 @@ class Machine:
         for the `compaction_proactiveness`, until it is low enough. Returns a `Compacted`, or ``None`` if
         there was nothing to do.
 
+        Args:
+            node: the number of the node.
+
         Raises:
             KernelError: EINVAL if there is no such node."""
     def fragmentation_score(self, node: int = 0) -> int:
         """The share of a node's free memory that lies in blocks smaller than a pageblock, in percent
         (fragmentation_score_zone).
 
+        Args:
+            node: the number of the node.
+
         Raises:
             KernelError: EINVAL if there is no such node."""
     def fragmentation_index(self, order: int, *, node: int = 0) -> int:
-        """Why an allocation of 2**``order`` frames of a node would fail, in thousandths (``extfrag_index`` of
-        debugfs): towards 0 for lack of memory, towards 1000 because free memory is in pieces; -1000 if it
-        would not fail.
+        """The reason why an allocation of 2**``order`` frames of a node would fail, in thousandths
+        (``extfrag_index`` of debugfs): towards 0 for lack of memory, towards 1000 because free memory is in
+        pieces; -1000 if it would not fail.
+
+        Args:
+            order: the size of the block, as a power of two of frames.
+            node: the number of the node.
 
         Raises:
             KernelError: EINVAL if there is no such node or order."""
     def compaction_state(self, node: int = 0) -> CompactionState:
-        """What a node remembers between two runs of compaction, as a `CompactionState`: where the scanners
+        """The state that a node keeps between two runs of compaction, as a `CompactionState`: where the scanners
         begin, the skip hints of the pageblocks, and how many requests are left out.
+
+        Args:
+            node: the number of the node.
 
         Raises:
             KernelError: EINVAL if there is no such node."""
     @property
     def compaction_proactiveness(self) -> int:
-        """How eagerly background compaction lowers the fragmentation (``vm.compaction_proactiveness``): 0, not
-        at all, to 100. 20 at first.
+        """The eagerness with which background compaction lowers the fragmentation
+        (``vm.compaction_proactiveness``): 0, not at all, to 100. 20 at first.
 
         Raises:
             KernelError: EINVAL for more than 100."""
@@ -481,7 +542,7 @@ class Machine:
     def compaction_proactiveness(self, proactiveness: int) -> None: ...
     @property
     def compact_unevictable_allowed(self) -> bool:
-        """Whether compaction moves pages of the unevictable list, as mlocked ones are
+        """True if compaction moves pages of the unevictable list, as mlocked ones are
         (``vm.compact_unevictable_allowed``). True at first."""
     @compact_unevictable_allowed.setter
     def compact_unevictable_allowed(self, allowed: bool) -> None: ...
@@ -489,11 +550,18 @@ class Machine:
         """The types of a node's pageblocks, from its first frame on. A pageblock has
         2**``pageblock_order`` frames (a field of the profile), 512 by default.
 
+        Args:
+            node: the number of the node.
+
         Raises:
             KernelError: EINVAL if there is no such node."""
     def set_pageblock_type(self, pfn: int, kind: MigrateType) -> None:
         """Sets the type of the pageblock that holds a frame. Its free frames serve pages of that type from
         then on.
+
+        Args:
+            pfn: the number of any frame of the pageblock.
+            kind: the migratetype, such as ``"movable"``.
 
         Raises:
             KernelError: EINVAL if there is no such frame.
@@ -564,7 +632,7 @@ class Machine:
                 hold the locks of other pages during the call, so calls that could wait for a page are
                 refused inside of it.
             node: the node that all pages move to, instead of ``get_new_page``.
-            mode: how long the migration may wait, as ``enum migrate_mode``.
+            mode: the waits that the migration may make, as ``enum migrate_mode``.
             reason: the reason that the tracepoint shows, as ``enum migrate_reason``.
 
         An exception of ``get_new_page`` ends the migration as ``None`` does. The pages that did not move are
@@ -582,12 +650,19 @@ class Machine:
         frame number) that the call isolates itself. With ``demote_to`` pages are first demoted to that
         node, where it has frames. Pages that were neither demoted nor freed are put back.
 
+        Args:
+            pages: the tokens, pages and frame numbers.
+            demote_to: the number of the node that takes demoted pages; ``None`` for no demotion.
+
         Raises:
             KernelError: EINVAL for a node that does not exist.
             MisuseError: if a token was spent, or a page is movable: its content belongs to its owner."""
     def page_states(self, pfns: ArrayLike) -> PageStates:
         """The states of many pages: an array of ``PAGE_STATE``, one record for each frame number. Each page is
         read on its own, so the array is no snapshot of the machine.
+
+        Args:
+            pfns: the frame numbers, an array of integers.
 
         Raises:
             KernelError: EINVAL if the machine has no such frame."""
@@ -609,6 +684,10 @@ class Machine:
         `Signal` is sent at once to ``current``, the process whose access met the failure, and to processes
         with ``early_kill``: see `AddressSpace.on_sigbus`.
 
+        Args:
+            page: the page, or the frame number of the frame that failed.
+            current: the process whose access met the failure; ``None`` if no access met it.
+
         Raises:
             KernelError: EBUSY if the frame is still in use, EHWPOISON if it was poisoned before, ENXIO if it
                 is offline. Profile fields change two answers: ``failure_again_tells`` that of a second
@@ -616,6 +695,9 @@ class Machine:
     def unpoison(self, page: Page | int) -> None:
         """Removes the poison from a frame and gives it back to the allocator (unpoison_memory). Poisoned
         page-table entries stay poisoned.
+
+        Args:
+            page: the page, or the frame number of the poisoned frame.
 
         Raises:
             KernelError: EBUSY if the frame is not poisoned, or is still in use (under profiles without
@@ -647,6 +729,13 @@ class Machine:
         whose page is faulted in first (as MADV_SOFT_OFFLINE and MADV_HWPOISON do), or a ``rate``, the
         probability with which each frame of the machine fails. ``hard`` failures lose the content.
 
+        Args:
+            space: the address space in which the page is found.
+            address: a virtual address of ``space``, in bytes.
+            rate: the probability with which each frame fails, from 0 to 1.
+            seed: the seed of the choice of frames.
+            hard: true if the content of the frames is lost.
+
         Raises:
             KernelError: if the page at the address could not be taken out of use. With a rate such frames are
                 skipped."""
@@ -656,6 +745,9 @@ class Machine:
     def map(self, node: int | None = None) -> NodeMaps:
         """Maps all nodes, or one: returns an `mmcore.results.NodeMaps`, which holds a letter for each frame and
         prints as a picture. Free frames are read at one moment, all others one by one without a lock.
+
+        Args:
+            node: the number of the node; ``None`` for all nodes.
 
         Raises:
             KernelError: EINVAL if there is no such node.
@@ -688,10 +780,16 @@ class Machine:
     def drain(self, *, cpu: int | None = None) -> None:
         """Drains the LRU batches of all CPUs (lru_add_drain_all), or of one (lru_add_drain_cpu).
 
+        Args:
+            cpu: the number of the CPU; ``None`` for all CPUs.
+
         Raises:
             KernelError: EINVAL if there is no such CPU."""
     def vmstat(self, *, node: int | None = None) -> Counters:
         """The counters of the machine, or of one node, under the kernel's names.
+
+        Args:
+            node: the number of the node; ``None`` for the whole machine.
 
         Raises:
             KernelError: EINVAL for a node that does not exist."""
@@ -919,7 +1017,7 @@ class FrameRange:
         """The number of frames."""
     @property
     def freed(self) -> bool:
-        """Whether the range was freed."""
+        """True if the range was freed."""
     def free(self) -> None:
         """Gives all frames back. If a signal handler raises an exception, some frames are left, and another call
         gives them back.
@@ -1002,12 +1100,15 @@ class File:
         """The size in pages."""
     @property
     def removed(self) -> bool:
-        """Whether `remove` has been called."""
+        """True if `remove` has been called."""
     @property
     def cached(self) -> int:
         """The number of the file's pages that are in the page cache."""
     def page(self, number: int = 0) -> Page | None:
-        """Returns the `Page` of a cached page, without a reference to it; ``None`` if the page is not cached."""
+        """Returns the `Page` of a cached page, without a reference to it; ``None`` if the page is not cached.
+
+        Args:
+            number: the number of the page within the file, from 0."""
     def read(self, size: int, *, offset: int = 0, node: int = 0) -> bytes:
         """Reads ``size`` bytes at byte ``offset``, as ``pread(2)``. Pages that are not cached are read into
         frames of ``node``, or of another node if that has none.
@@ -1018,6 +1119,11 @@ class File:
             MisuseError: if this thread holds a page lock, for which the call could wait."""
     def write(self, data: Buffer, *, offset: int = 0, node: int = 0) -> None:
         """Writes bytes at byte ``offset``, as ``pwrite(2)``.
+
+        Args:
+            data: the bytes to write.
+            offset: the place of the first byte within the file, in bytes.
+            node: the number of the node that is tried first for missing pages.
 
         Raises:
             KernelError: EFAULT beyond the end, EINVAL for a node that does not exist, ENOMEM without a free
@@ -1035,6 +1141,9 @@ class File:
         """Begins to write a page to disk; returns ``None`` if no dirty page is cached. The device reads the
         frame until the returned `Writeback` is ended. Until then only a migration in ``sync`` mode moves the
         page, after waiting for the write.
+
+        Args:
+            number: the number of the page within the file, from 0.
 
         Raises:
             IndexError: if the file has no such page.
@@ -1112,6 +1221,11 @@ class Isolated:
 
         The token is spent in any case: a page that could not move is put back.
 
+        Args:
+            node: the number of the node to which the page moves.
+            mode: the waits that the migration may make, as ``enum migrate_mode``.
+            reason: the reason that the tracepoint shows, as ``enum migrate_reason``.
+
         Raises:
             KernelError: EBUSY or ENOMEM if the page could not move; EINVAL for a node that does not
                 exist, or for a reason that is only for lists of pages.
@@ -1140,16 +1254,26 @@ class ZsPool:
     def put(self, content: bytes, *, node: int = 0) -> int:
         """Stores 1 to 4096 bytes, with frames of ``node`` or near it, and returns the handle of the object.
 
+        Args:
+            content: the bytes of the object, 1 to 4096.
+            node: the number of the node that gives frames, or near which they are taken.
+
         Raises:
             KernelError: ENOMEM if no frame is free; EINVAL for no bytes, or a closed pool; ENOSPC for too
                 many bytes, before 6.8 EINVAL; EBUSY while another thread closes the pool."""
     def get(self, handle: int) -> bytes:
         """Returns the bytes of an object.
 
+        Args:
+            handle: the handle of the object, from `put`.
+
         Raises:
             KernelError: EINVAL if the handle names no object."""
     def free(self, handle: int) -> None:
         """Frees an object.
+
+        Args:
+            handle: the handle of the object, from `put`.
 
         Raises:
             KernelError: EINVAL if the handle names no object."""
@@ -1183,6 +1307,11 @@ class Zram:
         """Writes a block: 4096 bytes, compressed into frames of ``node`` or near it. After an error the block
         has its old content.
 
+        Args:
+            block: the number of the block within the device, from 0.
+            content: the 4096 bytes of the block.
+            node: the number of the node that gives frames, or near which they are taken.
+
         Raises:
             KernelError: ENOMEM if no frame is free, or the pool would exceed the limit; EINVAL if the device
                 has no such block, or was reset; EBUSY while another thread resets it;
@@ -1191,10 +1320,16 @@ class Zram:
     def read(self, block: int) -> bytes:
         """Returns the 4096 bytes of a block: zeroes if it was never written, or was discarded.
 
+        Args:
+            block: the number of the block within the device, from 0.
+
         Raises:
             KernelError: EINVAL if the device has no such block; EIO if its compressed bytes are damaged."""
     def discard(self, block: int) -> None:
         """Discards the content of a block.
+
+        Args:
+            block: the number of the block within the device, from 0.
 
         Raises:
             KernelError: EINVAL if the device has no such block; EBUSY if the device is the swap space."""
@@ -1236,22 +1371,37 @@ class PagePool:
         Under the other designs the pool first clears the page's movable mark under the page lock, and
         ``released`` is not called.
 
+        Args:
+            number: the number of the page within the pool, as `add` returned it.
+
         Raises:
             KernelError: EINVAL if the pool has no page of that number.
             MisuseError: if this thread holds the page's lock, for which the call would wait."""
     def page(self, number: int) -> Page:
         """Returns the page's frame at the time of the call; a migration may move the page afterwards.
 
+        Args:
+            number: the number of the page within the pool.
+
         Raises:
             KernelError: EINVAL if the pool has no page of that number."""
     def read(self, number: int, word: int = 0) -> int:
         """Reads one word of a page.
+
+        Args:
+            number: the number of the page within the pool.
+            word: the number of the word of 8 bytes within the page, from 0.
 
         Raises:
             KernelError: EINVAL if the pool has no page of that number.
             IndexError: if a page has no such word."""
     def write(self, number: int, word: int, value: int) -> None:
         """Writes one word of a page.
+
+        Args:
+            number: the number of the page within the pool.
+            word: the number of the word of 8 bytes within the page, from 0.
+            value: the new value, an unsigned number of 64 bits.
 
         Raises:
             KernelError: EINVAL if the pool has no page of that number.
@@ -1285,6 +1435,10 @@ class Balloon:
     def resize(self, pages: int, *, node: int = 0) -> int:
         """Inflates or deflates the balloon towards ``pages`` pages. Returns its size afterwards.
 
+        Args:
+            pages: the size to reach, in base pages.
+            node: the number of the node from which frames are taken.
+
         Raises:
             KernelError: EINVAL if there is no such node."""
     def pages(self) -> tuple[Page, ...]:
@@ -1310,17 +1464,27 @@ class ExploredPage:
     def read(self, word: int = 0) -> int:
         """Reads one word of the content.
 
+        Args:
+            word: the number of the word of 8 bytes within the page, from 0.
+
         Raises:
             IndexError: if a page has no such word.
             MisuseError: after the callback."""
     def write(self, word: int, value: int) -> None:
         """Writes one word of the content.
 
+        Args:
+            word: the number of the word of 8 bytes within the page, from 0.
+            value: the new value, an unsigned number of 64 bits.
+
         Raises:
             IndexError: if a page has no such word.
             MisuseError: after the callback."""
     def copy_from(self, source: ExploredPage) -> None:
         """Copies the content of another page.
+
+        Args:
+            source: the page whose content is copied.
 
         Raises:
             MisuseError: after the callback."""
@@ -1399,11 +1563,15 @@ class AddressSpace:
         """Handles a NUMA hint fault at an address, by a thread that runs on ``node``. If the policy allows, the
         page migrates there, without waiting. Returns the node of the page afterwards.
 
+        Args:
+            address: the virtual address, in bytes.
+            node: the number of the node of the thread.
+
         Raises:
             KernelError: EFAULT if no page is mapped there, EINVAL for a node that does not exist."""
     @property
     def early_kill(self) -> bool:
-        """Whether the process gets its signal as soon as a page is lost (PR_MCE_KILL_EARLY), and not only when
+        """True if the process gets its signal as soon as a page is lost (PR_MCE_KILL_EARLY), and not only when
         it accesses the page."""
     @early_kill.setter
     def early_kill(self, early: bool, /) -> None: ...
@@ -1411,7 +1579,10 @@ class AddressSpace:
         """Calls ``handler`` with a `Signal` when the process is told of a lost page that it has not accessed.
         ``None`` removes the handler. Without a handler such signals are ignored."""
     def page_at(self, address: int) -> Page | None:
-        """Returns the page that is mapped at an address; ``None`` if there is none."""
+        """Returns the page that is mapped at an address; ``None`` if there is none.
+
+        Args:
+            address: the virtual address, in bytes."""
     def move_pages(
         self, addresses: ArrayLike, nodes: ArrayLike, *, move_all: bool = False
     ) -> NDArray[np.int32]:
@@ -1458,11 +1629,18 @@ class Region:
     def page(self, number: int = 0) -> Page:
         """Returns the `Page` that a page number is mapped to, without a reference to it.
 
+        Args:
+            number: the number of the page within the region, from 0.
+
         Raises:
             KernelError: ENOENT if no frame is mapped there. The first write maps one; while a migration moves
                 the page, none is mapped for a moment."""
     def fault(self, number: int = 0, *, write: bool = True) -> None:
         """Handles one page fault of a load, or of a store.
+
+        Args:
+            number: the number of the page within the region, from 0.
+            write: true for a store, false for a load.
 
         Raises:
             KernelError: EFAULT if nothing is mapped there, ENOMEM without a free frame.
@@ -1472,6 +1650,10 @@ class Region:
         """Pins a page as ``pin_user_pages`` does with FOLL_LONGTERM. The page is faulted in first; set ``write``
         if the holder will write. A page on a node for movable pages first moves to another node.
 
+        Args:
+            number: the number of the page within the region, from 0.
+            write: true if the holder will write to the page.
+
         Raises:
             KernelError: EFAULT if nothing is mapped there or the frame is bad; ENOMEM without a frame to
                 fault the page in, or to move it to; EAGAIN if other threads had the page isolated at each
@@ -1479,6 +1661,10 @@ class Region:
                 disk's file."""
     def read_into(self, buffer: Buffer, *, offset: int = 0) -> None:
         """Fills a buffer with the bytes at byte ``offset``.
+
+        Args:
+            buffer: a writable buffer; as many bytes are read as it has.
+            offset: the place of the first byte within the region, in bytes.
 
         Raises:
             KernelError: EFAULT if part of the bytes is outside of the region or unmapped, ENOMEM without a
@@ -1495,6 +1681,11 @@ class Region:
     def madvise(self, advice: Advice, start: int = 0, stop: int | None = None) -> None:
         """Gives advice about the pages from ``start`` up to ``stop`` (madvise), all by default: ``"cold"``,
         ``"pageout"``, ``"dontneed"``, ``"free"`` or ``"willneed"``.
+
+        Args:
+            advice: the advice.
+            start: the number of the first page within the region.
+            stop: the number of the page behind the last one; ``None`` for the end of the region.
 
         Raises:
             KernelError: EINVAL for a range beyond the region, for locked memory (except ``"willneed"``), and

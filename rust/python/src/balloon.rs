@@ -68,6 +68,10 @@ impl Balloon {
 
     /// Inflates or deflates the balloon towards ``pages`` pages. Returns its size afterwards.
     ///
+    /// Args:
+    ///     pages: the size to reach, in base pages.
+    ///     node: the number of the node from which frames are taken.
+    ///
     /// Raises:
     ///     KernelError: EINVAL if there is no such node.
     #[pyo3(signature = (pages, *, node=0))]

@@ -1,4 +1,4 @@
-//! How this extension was built, and what it found in the processor.
+//! The build of this extension, and the features of the processor that it uses.
 
 use mmcore::memory::CopyKind;
 use pyo3::prelude::*;
@@ -22,7 +22,7 @@ fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(info)
 }
 
-/// How machines copy pages on this processor: "avx512", "avx2", "sse2" or "plain".
+/// The instructions by which machines copy pages on this processor: "avx512", "avx2", "sse2" or "plain".
 #[pyfunction]
 fn page_copy() -> &'static str {
     CopyKind::best().name()

@@ -28,6 +28,10 @@ impl Machine {
     /// The call ends early, as ``contended``, if no frame is left to move to, or if many pages of the
     /// node are isolated already.
     ///
+    /// Args:
+    ///     node: the number of the node.
+    ///     moves: whether the result lists each page that moved.
+    ///
     /// Raises:
     ///     KernelError: EINVAL if there is no such node.
     #[pyo3(signature = (node=0, *, moves=false))]
@@ -46,8 +50,8 @@ impl Machine {
     ///
     /// Args:
     ///     order: the order of the block that is wanted.
-    ///     node: the node.
-    ///     priority: how hard the run tries, as ``enum compact_priority``. ``"async"`` passes over dirty
+    ///     node: the number of the node.
+    ///     priority: the effort of the run, as ``enum compact_priority``. ``"async"`` passes over dirty
     ///         pages, and over the rest of a block once a page in it stays; ``"sync_light"`` tries all pages;
     ///         ``"sync_full"`` scans the whole node, whatever the hints and the deferral say, and moves pages
     ///         to pageblocks of any type. No run waits for a page lock, because the thread that allocates
@@ -77,6 +81,10 @@ impl Machine {
     /// Scans like `compact_for` with ``"sync_light"``, but works for no allocation: the skip hints stay until
     /// a direct run clears them, and ``compact_daemon_*`` of `vmstat` count the run. Returns a `Compacted`.
     ///
+    /// Args:
+    ///     order: the size of the wanted block, as a power of two of frames.
+    ///     node: the number of the node.
+    ///
     /// Raises:
     ///     KernelError: EINVAL if there is no such node or order.
     #[pyo3(signature = (order, *, node=0))]
@@ -90,6 +98,9 @@ impl Machine {
     /// for the `compaction_proactiveness`, until it is low enough. Returns a `Compacted`, or ``None`` if
     /// there was nothing to do.
     ///
+    /// Args:
+    ///     node: the number of the node.
+    ///
     /// Raises:
     ///     KernelError: EINVAL if there is no such node.
     #[pyo3(signature = (node=0))]
@@ -102,6 +113,9 @@ impl Machine {
     /// The share of a node's free memory that lies in blocks smaller than a pageblock, in percent
     /// (fragmentation_score_zone).
     ///
+    /// Args:
+    ///     node: the number of the node.
+    ///
     /// Raises:
     ///     KernelError: EINVAL if there is no such node.
     #[pyo3(signature = (node=0))]
@@ -109,9 +123,13 @@ impl Machine {
         self.0.call(py, Waits::Never, |shared| Ok(shared.machine.fragmentation_score(node)?))
     }
 
-    /// Why an allocation of 2**``order`` frames of a node would fail, in thousandths (``extfrag_index`` of
-    /// debugfs): towards 0 for lack of memory, towards 1000 because free memory is in pieces; -1000 if it
-    /// would not fail.
+    /// The reason why an allocation of 2**``order`` frames of a node would fail, in thousandths
+    /// (``extfrag_index`` of debugfs): towards 0 for lack of memory, towards 1000 because free memory is in
+    /// pieces; -1000 if it would not fail.
+    ///
+    /// Args:
+    ///     order: the size of the block, as a power of two of frames.
+    ///     node: the number of the node.
     ///
     /// Raises:
     ///     KernelError: EINVAL if there is no such node or order.
@@ -120,8 +138,11 @@ impl Machine {
         self.0.call(py, Waits::Never, |shared| Ok(shared.machine.fragmentation_index(node, order)?))
     }
 
-    /// What a node remembers between two runs of compaction, as a `CompactionState`: where the scanners
+    /// The state that a node keeps between two runs of compaction, as a `CompactionState`: where the scanners
     /// begin, the skip hints of the pageblocks, and how many requests are left out.
+    ///
+    /// Args:
+    ///     node: the number of the node.
     ///
     /// Raises:
     ///     KernelError: EINVAL if there is no such node.
@@ -137,8 +158,8 @@ impl Machine {
         state::named(py, "CompactionState", values)
     }
 
-    /// How eagerly background compaction lowers the fragmentation (``vm.compaction_proactiveness``): 0, not
-    /// at all, to 100. 20 at first.
+    /// The eagerness with which background compaction lowers the fragmentation
+    /// (``vm.compaction_proactiveness``): 0, not at all, to 100. 20 at first.
     ///
     /// Raises:
     ///     KernelError: EINVAL for more than 100.
@@ -155,7 +176,7 @@ impl Machine {
         })
     }
 
-    /// Whether compaction moves pages of the unevictable list, as mlocked ones are
+    /// True if compaction moves pages of the unevictable list, as mlocked ones are
     /// (``vm.compact_unevictable_allowed``). True at first.
     #[getter]
     fn compact_unevictable_allowed(&self, py: Python<'_>) -> PyResult<bool> {
@@ -173,6 +194,9 @@ impl Machine {
     /// The types of a node's pageblocks, from its first frame on. A pageblock has
     /// 2**``pageblock_order`` frames (a field of the profile), 512 by default.
     ///
+    /// Args:
+    ///     node: the number of the node.
+    ///
     /// Raises:
     ///     KernelError: EINVAL if there is no such node.
     #[pyo3(signature = (node=0))]
@@ -183,6 +207,10 @@ impl Machine {
 
     /// Sets the type of the pageblock that holds a frame. Its free frames serve pages of that type from
     /// then on.
+    ///
+    /// Args:
+    ///     pfn: the number of any frame of the pageblock.
+    ///     kind: the migratetype, such as ``"movable"``.
     ///
     /// Raises:
     ///     KernelError: EINVAL if there is no such frame.

@@ -21,7 +21,7 @@ use std::time::Duration;
 /// Set when the interpreter begins to end.
 static BEGUN: AtomicBool = AtomicBool::new(false);
 
-/// Whether the interpreter has begun to end. From then on threads other than the main thread may hang.
+/// True if the interpreter has begun to end. From then on threads other than the main thread may hang.
 pub(crate) fn has_begun() -> bool {
     // Relaxed: the flag orders no other memory, and waiting loops read it again.
     BEGUN.load(Ordering::Relaxed)

@@ -103,7 +103,7 @@ impl File {
         self.file.pages()
     }
 
-    /// Whether `remove` has been called.
+    /// True if `remove` has been called.
     #[getter]
     fn removed(&self) -> bool {
         self.file.is_removed()
@@ -116,6 +116,9 @@ impl File {
     }
 
     /// Returns the `Page` of a cached page, without a reference to it; ``None`` if the page is not cached.
+    ///
+    /// Args:
+    ///     number: the number of the page within the file, from 0.
     #[pyo3(signature = (number=0))]
     fn page(&self, py: Python<'_>, number: i64) -> PyResult<Option<Page>> {
         let index = self.index(number)?;
@@ -155,6 +158,11 @@ impl File {
 
     /// Writes bytes at byte ``offset``, as ``pwrite(2)``.
     ///
+    /// Args:
+    ///     data: the bytes to write.
+    ///     offset: the place of the first byte within the file, in bytes.
+    ///     node: the number of the node that is tried first for missing pages.
+    ///
     /// Raises:
     ///     KernelError: EFAULT beyond the end, EINVAL for a node that does not exist, ENOMEM without a free
     ///         frame, EBADF for a removed file, EIO for a bad frame of a file without a disk.
@@ -183,6 +191,9 @@ impl File {
     /// Begins to write a page to disk; returns ``None`` if no dirty page is cached. The device reads the
     /// frame until the returned `Writeback` is ended. Until then only a migration in ``sync`` mode moves the
     /// page, after waiting for the write.
+    ///
+    /// Args:
+    ///     number: the number of the page within the file, from 0.
     ///
     /// Raises:
     ///     IndexError: if the file has no such page.

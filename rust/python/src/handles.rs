@@ -367,6 +367,11 @@ handle! {
         ///
         /// The token is spent in any case: a page that could not move is put back.
         ///
+        /// Args:
+        ///     node: the number of the node to which the page moves.
+        ///     mode: the waits that the migration may make, as ``enum migrate_mode``.
+        ///     reason: the reason that the tracepoint shows, as ``enum migrate_reason``.
+        ///
         /// Raises:
         ///     KernelError: EBUSY or ENOMEM if the page could not move; EINVAL for a node that does not
         ///         exist, or for a reason that is only for lists of pages.

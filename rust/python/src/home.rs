@@ -51,7 +51,7 @@ impl MachineRef {
         MachineRef(self.0.clone_ref(py))
     }
 
-    /// Whether both references lead to the same machine.
+    /// True if both references lead to the same machine.
     pub fn is(&self, other: &MachineRef) -> bool {
         self.0.as_ptr() == other.0.as_ptr()
     }

@@ -120,7 +120,7 @@ impl FrameRange {
         self.range.end.0 - self.range.start.0
     }
 
-    /// Whether the range was freed.
+    /// True if the range was freed.
     #[getter]
     fn freed(&self) -> bool {
         self.rest.lock().is_empty()
@@ -197,6 +197,11 @@ impl Machine {
     /// machine. A poisoned frame that nobody uses any more does not hinder it. Pages that do not move are
     /// tried again up to ``rounds`` times.
     ///
+    /// Args:
+    ///     block: the number of the memory block within the node, from 0.
+    ///     node: the number of the node.
+    ///     rounds: the most attempts to move the pages of the block.
+    ///
     /// Raises:
     ///     KernelError: EBUSY for a page that cannot move, or for the last memory of the machine; EINTR after
     ///         the last round, with the block online as before; EINVAL if there is no such block or it is
@@ -208,6 +213,11 @@ impl Machine {
 
     /// Puts a memory block of a node online, for any page (``zone="kernel"``) or for movable pages only
     /// (``zone="movable"``). Without a zone the kernel's rule chooses one.
+    ///
+    /// Args:
+    ///     block: the number of the memory block within the node, from 0.
+    ///     node: the number of the node.
+    ///     zone: ``"kernel"`` or ``"movable"``; left out: the kernel's choice.
     ///
     /// Raises:
     ///     KernelError: EHWPOISON for a block that went offline with a poisoned frame, in kernels since 6.2;

@@ -167,6 +167,9 @@ impl Machine {
     /// Maps all nodes, or one: returns an `mmcore.results.NodeMaps`, which holds a letter for each frame and
     /// prints as a picture. Free frames are read at one moment, all others one by one without a lock.
     ///
+    /// Args:
+    ///     node: the number of the node; ``None`` for all nodes.
+    ///
     /// Raises:
     ///     KernelError: EINVAL if there is no such node.
     ///     MemoryError: if the host has no memory for the letters.

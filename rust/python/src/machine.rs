@@ -110,7 +110,7 @@ impl Machine {
         self.0.close(py)
     }
 
-    /// Whether the machine is closed.
+    /// True if the machine is closed.
     #[getter]
     fn closed(&self) -> bool {
         self.0.is_closed()
@@ -146,7 +146,7 @@ impl Machine {
         self.0.machine.cpu_count()
     }
 
-    /// Whether pages have bytes (``backed=True``).
+    /// True if pages have bytes (``backed=True``).
     #[getter]
     fn backed(&self) -> bool {
         self.0.machine.memory().is_backed()
@@ -154,6 +154,9 @@ impl Machine {
 
     /// Binds the calling thread to a CPU for a ``with`` block. Unbound threads are given CPUs in the order of
     /// their first calls.
+    ///
+    /// Args:
+    ///     number: the number of the CPU, from 0.
     ///
     /// Raises:
     ///     KernelError: EINVAL if there is no such CPU.
@@ -167,6 +170,9 @@ impl Machine {
 
     /// The page with this frame number.
     ///
+    /// Args:
+    ///     pfn: the frame number of the page, from 0.
+    ///
     /// Raises:
     ///     KernelError: EINVAL if the machine has no such frame.
     fn page(&self, py: Python<'_>, pfn: u32) -> PyResult<Page> {
@@ -179,6 +185,10 @@ impl Machine {
 
     /// Allocates 2**order contiguous pages and returns the first reference to them. On a machine with memory
     /// pressure, reclaim and compaction may make room for them first.
+    ///
+    /// Args:
+    ///     node: the number of the node that gives the frames.
+    ///     order: the number of pages, as a power of two: 0 for one page, 10 at most.
     ///
     /// Raises:
     ///     KernelError: ENOMEM if the node has no such free block, EINVAL if there is no such node or order.
@@ -204,7 +214,7 @@ impl Machine {
     ///         hold the locks of other pages during the call, so calls that could wait for a page are
     ///         refused inside of it.
     ///     node: the node that all pages move to, instead of ``get_new_page``.
-    ///     mode: how long the migration may wait, as ``enum migrate_mode``.
+    ///     mode: the waits that the migration may make, as ``enum migrate_mode``.
     ///     reason: the reason that the tracepoint shows, as ``enum migrate_reason``.
     ///
     /// An exception of ``get_new_page`` ends the migration as ``None`` does. The pages that did not move are
@@ -238,6 +248,10 @@ impl Machine {
     /// pages demoted and freed. The list holds `Isolated` tokens, which are spent, or pages (`Page` or
     /// frame number) that the call isolates itself. With ``demote_to`` pages are first demoted to that
     /// node, where it has frames. Pages that were neither demoted nor freed are put back.
+    ///
+    /// Args:
+    ///     pages: the tokens, pages and frame numbers.
+    ///     demote_to: the number of the node that takes demoted pages; ``None`` for no demotion.
     ///
     /// Raises:
     ///     KernelError: EINVAL for a node that does not exist.
@@ -307,6 +321,10 @@ impl Machine {
     ///
     /// Dirty pages of disk files are not freed, and anonymous pages only if there is swap space.
     ///
+    /// Args:
+    ///     pages: the number of base pages to free.
+    ///     node: the number of the node.
+    ///
     /// Raises:
     ///     KernelError: EINVAL if there is no such node.
     #[pyo3(signature = (pages, *, node=0))]
@@ -317,6 +335,9 @@ impl Machine {
     /// Ages the pages of a node (kswapd_age_node): where inactive pages are too few, some active pages become
     /// inactive. Returns the number of pages that did. With the policy ``mglru`` a new generation begins
     /// instead, and the number of used page-table entries is returned.
+    ///
+    /// Args:
+    ///     node: the number of the node.
     ///
     /// Raises:
     ///     KernelError: EINVAL if there is no such node.
@@ -366,6 +387,10 @@ impl Machine {
     /// `Signal` is sent at once to ``current``, the process whose access met the failure, and to processes
     /// with ``early_kill``: see `AddressSpace.on_sigbus`.
     ///
+    /// Args:
+    ///     page: the page, or the frame number of the frame that failed.
+    ///     current: the process whose access met the failure; ``None`` if no access met it.
+    ///
     /// Raises:
     ///     KernelError: EBUSY if the frame is still in use, EHWPOISON if it was poisoned before, ENXIO if it
     ///         is offline. Profile fields change two answers: ``failure_again_tells`` that of a second
@@ -387,6 +412,9 @@ impl Machine {
     /// Removes the poison from a frame and gives it back to the allocator (unpoison_memory). Poisoned
     /// page-table entries stay poisoned.
     ///
+    /// Args:
+    ///     page: the page, or the frame number of the poisoned frame.
+    ///
     /// Raises:
     ///     KernelError: EBUSY if the frame is not poisoned, or is still in use (under profiles without
     ///         ``unpoison_refusal_told`` the call then does nothing); EIO if it is offline.
@@ -398,6 +426,13 @@ impl Machine {
     /// Makes frames fail, and returns the numbers of the frames poisoned. Give an ``address`` of a ``space``,
     /// whose page is faulted in first (as MADV_SOFT_OFFLINE and MADV_HWPOISON do), or a ``rate``, the
     /// probability with which each frame of the machine fails. ``hard`` failures lose the content.
+    ///
+    /// Args:
+    ///     space: the address space in which the page is found.
+    ///     address: a virtual address of ``space``, in bytes.
+    ///     rate: the probability with which each frame fails, from 0 to 1.
+    ///     seed: the seed of the choice of frames.
+    ///     hard: true if the content of the frames is lost.
     ///
     /// Raises:
     ///     KernelError: if the page at the address could not be taken out of use. With a rate such frames are
@@ -459,6 +494,9 @@ impl Machine {
     /// The states of many pages: an array of ``PAGE_STATE``, one record for each frame number. Each page is
     /// read on its own, so the array is no snapshot of the machine.
     ///
+    /// Args:
+    ///     pfns: the frame numbers, an array of integers.
+    ///
     /// Raises:
     ///     KernelError: EINVAL if the machine has no such frame.
     fn page_states<'py>(&self, py: Python<'py>, pfns: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -477,6 +515,9 @@ impl Machine {
 
     /// Drains the LRU batches of all CPUs (lru_add_drain_all), or of one (lru_add_drain_cpu).
     ///
+    /// Args:
+    ///     cpu: the number of the CPU; ``None`` for all CPUs.
+    ///
     /// Raises:
     ///     KernelError: EINVAL if there is no such CPU.
     #[pyo3(signature = (*, cpu=None))]
@@ -492,6 +533,9 @@ impl Machine {
     }
 
     /// The counters of the machine, or of one node, under the kernel's names.
+    ///
+    /// Args:
+    ///     node: the number of the node; ``None`` for the whole machine.
     ///
     /// Raises:
     ///     KernelError: EINVAL for a node that does not exist.

@@ -100,6 +100,9 @@ impl ExploredPage {
 
     /// Reads one word of the content.
     ///
+    /// Args:
+    ///     word: the number of the word of 8 bytes within the page, from 0.
+    ///
     /// Raises:
     ///     IndexError: if a page has no such word.
     ///     MisuseError: after the callback.
@@ -110,6 +113,10 @@ impl ExploredPage {
     }
 
     /// Writes one word of the content.
+    ///
+    /// Args:
+    ///     word: the number of the word of 8 bytes within the page, from 0.
+    ///     value: the new value, an unsigned number of 64 bits.
     ///
     /// Raises:
     ///     IndexError: if a page has no such word.
@@ -122,6 +129,9 @@ impl ExploredPage {
     }
 
     /// Copies the content of another page.
+    ///
+    /// Args:
+    ///     source: the page whose content is copied.
     ///
     /// Raises:
     ///     MisuseError: after the callback.

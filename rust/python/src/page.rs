@@ -15,7 +15,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-/// How long `Page.lock` and `Page.pin` sleep between two attempts, while the page is locked.
+/// The time for which `Page.lock` and `Page.pin` sleep between two attempts, while the page is locked.
 const LOCK_POLL: Duration = Duration::from_micros(200);
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

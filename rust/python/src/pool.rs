@@ -236,6 +236,9 @@ impl PagePool {
     /// Under the other designs the pool first clears the page's movable mark under the page lock, and
     /// ``released`` is not called.
     ///
+    /// Args:
+    ///     number: the number of the page within the pool, as `add` returned it.
+    ///
     /// Raises:
     ///     KernelError: EINVAL if the pool has no page of that number.
     ///     MisuseError: if this thread holds the page's lock, for which the call would wait.
@@ -248,6 +251,9 @@ impl PagePool {
 
     /// Returns the page's frame at the time of the call; a migration may move the page afterwards.
     ///
+    /// Args:
+    ///     number: the number of the page within the pool.
+    ///
     /// Raises:
     ///     KernelError: EINVAL if the pool has no page of that number.
     fn page(&self, py: Python<'_>, number: u32) -> PyResult<Page> {
@@ -255,6 +261,10 @@ impl PagePool {
     }
 
     /// Reads one word of a page.
+    ///
+    /// Args:
+    ///     number: the number of the page within the pool.
+    ///     word: the number of the word of 8 bytes within the page, from 0.
     ///
     /// Raises:
     ///     KernelError: EINVAL if the pool has no page of that number.
@@ -267,6 +277,11 @@ impl PagePool {
     }
 
     /// Writes one word of a page.
+    ///
+    /// Args:
+    ///     number: the number of the page within the pool.
+    ///     word: the number of the word of 8 bytes within the page, from 0.
+    ///     value: the new value, an unsigned number of 64 bits.
     ///
     /// Raises:
     ///     KernelError: EINVAL if the pool has no page of that number.

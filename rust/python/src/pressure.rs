@@ -102,7 +102,7 @@ impl Drop for Background {
 
 #[pymethods]
 impl Machine {
-    /// Whether the machine has memory pressure (``pressure=True``): watermarks, and allocations that reclaim
+    /// True if the machine has memory pressure (``pressure=True``): watermarks, and allocations that reclaim
     /// and compact before they fail.
     #[getter]
     fn pressure(&self) -> bool {
@@ -129,6 +129,9 @@ impl Machine {
 
     /// The watermarks of a node, as `Watermarks`. All are 0 on a machine without memory pressure.
     ///
+    /// Args:
+    ///     node: the number of the node.
+    ///
     /// Raises:
     ///     KernelError: EINVAL if there is no such node.
     #[pyo3(signature = (node=0))]
@@ -140,6 +143,10 @@ impl Machine {
     /// Makes one run of a node's reclaiming daemon for blocks of 2**``order`` frames (balance_pgdat): frees
     /// pages that were not used lately, until the node's free frames reach its high watermark. Returns the
     /// number of pages freed. `start_daemons` runs it whenever an allocation needs it.
+    ///
+    /// Args:
+    ///     order: the size of the wanted blocks, as a power of two of frames.
+    ///     node: the number of the node.
     ///
     /// Raises:
     ///     KernelError: EINVAL if there is no such node or order.

@@ -111,6 +111,9 @@ impl Profile {
 
     /// Describes a field: its meaning and the source of its values, as a `FieldText`.
     ///
+    /// Args:
+    ///     field: the name of the field, as in `fields`.
+    ///
     /// Raises:
     ///     KeyError: if there is no such field.
     #[staticmethod]
@@ -120,6 +123,9 @@ impl Profile {
     }
 
     /// Describes the values that a field accepts, in one line.
+    ///
+    /// Args:
+    ///     field: the name of the field, as in `fields`.
     ///
     /// Raises:
     ///     KeyError: if there is no such field.

@@ -164,6 +164,9 @@ impl Region {
 
     /// Returns the `Page` that a page number is mapped to, without a reference to it.
     ///
+    /// Args:
+    ///     number: the number of the page within the region, from 0.
+    ///
     /// Raises:
     ///     KernelError: ENOENT if no frame is mapped there. The first write maps one; while a migration moves
     ///         the page, none is mapped for a moment.
@@ -184,6 +187,10 @@ impl Region {
 
     /// Handles one page fault of a load, or of a store.
     ///
+    /// Args:
+    ///     number: the number of the page within the region, from 0.
+    ///     write: true for a store, false for a load.
+    ///
     /// Raises:
     ///     KernelError: EFAULT if nothing is mapped there, ENOMEM without a free frame.
     ///     SigbusError: EHWPOISON for a bad frame.
@@ -200,6 +207,10 @@ impl Region {
 
     /// Pins a page as ``pin_user_pages`` does with FOLL_LONGTERM. The page is faulted in first; set ``write``
     /// if the holder will write. A page on a node for movable pages first moves to another node.
+    ///
+    /// Args:
+    ///     number: the number of the page within the region, from 0.
+    ///     write: true if the holder will write to the page.
     ///
     /// Raises:
     ///     KernelError: EFAULT if nothing is mapped there or the frame is bad; ENOMEM without a frame to
@@ -222,6 +233,10 @@ impl Region {
     }
 
     /// Fills a buffer with the bytes at byte ``offset``.
+    ///
+    /// Args:
+    ///     buffer: a writable buffer; as many bytes are read as it has.
+    ///     offset: the place of the first byte within the region, in bytes.
     ///
     /// Raises:
     ///     KernelError: EFAULT if part of the bytes is outside of the region or unmapped, ENOMEM without a
@@ -250,6 +265,11 @@ impl Region {
 
     /// Gives advice about the pages from ``start`` up to ``stop`` (madvise), all by default: ``"cold"``,
     /// ``"pageout"``, ``"dontneed"``, ``"free"`` or ``"willneed"``.
+    ///
+    /// Args:
+    ///     advice: the advice.
+    ///     start: the number of the first page within the region.
+    ///     stop: the number of the page behind the last one; ``None`` for the end of the region.
     ///
     /// Raises:
     ///     KernelError: EINVAL for a range beyond the region, for locked memory (except ``"willneed"``), and

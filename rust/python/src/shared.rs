@@ -12,10 +12,10 @@
 //!
 //! No Python code runs while a lock of this crate is held: it could call the machine, and wait for a lock
 //! that its own thread holds. Python objects are therefore taken out of their table before they are used or
-//! dropped ([`HeldObjects`]), and the other tables hold no Python objects. Only the gate is held while the core
-//! makes callbacks: shared by a call, alone by an audit, whose callbacks may therefore not call the machine.
-//! The core holds page locks during a callback, too, so calls that could wait for them are refused inside of
-//! callbacks ([`Waits`]).
+//! dropped ([`HeldObjects`]), and the other tables hold no Python objects. Only the gate is held while the
+//! core makes callbacks: shared by a call, alone by an audit, whose callbacks may therefore not call the
+//! machine. The core holds page locks during a callback, too, so calls that could wait for them are refused
+//! inside of callbacks ([`Waits`]).
 //!
 //! # No deadlocks
 //!
@@ -232,7 +232,7 @@ impl Shared {
         }
     }
 
-    /// Whether this process has built the machine, and not a parent process.
+    /// True if this process has built the machine, and not a parent process.
     pub fn in_this_process(&self) -> bool {
         self.process.is_current()
     }
@@ -259,7 +259,7 @@ impl Shared {
         })
     }
 
-    /// Whether the calling thread's handle holds this page lock. A large page has one lock for all its parts.
+    /// True if the calling thread's handle holds this page lock. A large page has one lock for all its parts.
     pub fn holds_lock(&self, pfn: Pfn) -> bool {
         self.locks.lock().get(&self.head(pfn)) == Some(&Some(std::thread::current().id()))
     }
@@ -310,7 +310,7 @@ impl Shared {
         written.into_iter().for_each(|pfn| self.let_go(pfn, Handle::Writeback));
     }
 
-    /// Whether a write of a page of this file has begun and not ended.
+    /// True if a write of a page of this file has begun and not ended.
     pub fn is_written(&self, file: &Arc<File>) -> bool {
         self.writes.lock().values().any(|begun| Arc::ptr_eq(&begun.file, file))
     }

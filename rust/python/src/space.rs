@@ -199,6 +199,9 @@ impl AddressSpace {
     }
 
     /// Returns the page that is mapped at an address; ``None`` if there is none.
+    ///
+    /// Args:
+    ///     address: the virtual address, in bytes.
     fn page_at(&self, py: Python<'_>, address: u64) -> PyResult<Option<Page>> {
         let pfn = self.shared.call(py, Waits::Never, |shared| {
             let Some((area, index)) = self.space.find(address) else { return Ok(None) };
@@ -287,6 +290,10 @@ impl AddressSpace {
     /// Handles a NUMA hint fault at an address, by a thread that runs on ``node``. If the policy allows, the
     /// page migrates there, without waiting. Returns the node of the page afterwards.
     ///
+    /// Args:
+    ///     address: the virtual address, in bytes.
+    ///     node: the number of the node of the thread.
+    ///
     /// Raises:
     ///     KernelError: EFAULT if no page is mapped there, EINVAL for a node that does not exist.
     fn numa_fault(&self, py: Python<'_>, address: u64, node: usize) -> PyResult<usize> {
@@ -296,7 +303,7 @@ impl AddressSpace {
             .call(py, Waits::Never, |shared| Ok(shared.machine.numa_fault(&self.space, address, node)?))
     }
 
-    /// Whether the process gets its signal as soon as a page is lost (PR_MCE_KILL_EARLY), and not only when
+    /// True if the process gets its signal as soon as a page is lost (PR_MCE_KILL_EARLY), and not only when
     /// it accesses the page.
     #[getter]
     fn early_kill(&self, py: Python<'_>) -> PyResult<bool> {

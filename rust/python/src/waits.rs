@@ -6,11 +6,11 @@ use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-/// How long a call sleeps between two looks at what keeps it waiting: page locks and writes of other
-/// threads' handles, or daemons that have not ended. After each sleep it also checks for signals.
+/// The time for which a call sleeps between two looks at the thing that it waits for: page locks and writes
+/// of other threads' handles, or daemons that have not ended. After each sleep it also checks for signals.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-/// How long a thread sleeps before it checks for signals, in a wait whose end wakes it at once.
+/// The time for which a thread sleeps before it checks for signals, in a wait whose end wakes it at once.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The locks that a call may wait for inside of the core.
@@ -27,7 +27,7 @@ pub(crate) enum Waits {
 }
 
 thread_local! {
-    /// Whether this thread runs signal handlers inside of a call.
+    /// True if this thread runs signal handlers inside of a call.
     static HANDLES_SIGNALS: Cell<bool> = const { Cell::new(false) };
     /// The number of nested callbacks into Python on this thread.
     static CALLBACKS: Cell<u32> = const { Cell::new(0) };
@@ -50,7 +50,7 @@ pub(crate) fn in_callback<T>(callback: impl FnOnce() -> T) -> T {
     callback()
 }
 
-/// Whether this thread is inside of a callback.
+/// True if this thread is inside of a callback.
 pub(crate) fn is_in_callback() -> bool {
     CALLBACKS.get() > 0
 }
@@ -88,7 +88,7 @@ pub(crate) fn hear_signals() -> bool {
     true
 }
 
-/// Whether this thread is inside of a signal handler that runs within a call.
+/// True if this thread is inside of a signal handler that runs within a call.
 pub(crate) fn is_in_handler() -> bool {
     HANDLES_SIGNALS.get()
 }
@@ -102,7 +102,7 @@ fn keep(raised: PyErr) {
     RAISED.set(Some(first));
 }
 
-/// Whether a callback or a signal handler has raised the exception that ends this thread's call. The call
+/// True if a callback or a signal handler has raised the exception that ends this thread's call. The call
 /// ends as soon as the core's operation does, and asks no owner anything more.
 pub(crate) fn is_interrupted() -> bool {
     RAISED.with(|cell| cell.borrow().is_some())

@@ -89,6 +89,10 @@ impl ZsPool {
 
     /// Stores 1 to 4096 bytes, with frames of ``node`` or near it, and returns the handle of the object.
     ///
+    /// Args:
+    ///     content: the bytes of the object, 1 to 4096.
+    ///     node: the number of the node that gives frames, or near which they are taken.
+    ///
     /// Raises:
     ///     KernelError: ENOMEM if no frame is free; EINVAL for no bytes, or a closed pool; ENOSPC for too
     ///         many bytes, before 6.8 EINVAL; EBUSY while another thread closes the pool.
@@ -106,6 +110,9 @@ impl ZsPool {
 
     /// Returns the bytes of an object.
     ///
+    /// Args:
+    ///     handle: the handle of the object, from `put`.
+    ///
     /// Raises:
     ///     KernelError: EINVAL if the handle names no object.
     fn get<'py>(&self, py: Python<'py>, handle: u64) -> PyResult<Bound<'py, PyBytes>> {
@@ -116,6 +123,9 @@ impl ZsPool {
     }
 
     /// Frees an object.
+    ///
+    /// Args:
+    ///     handle: the handle of the object, from `put`.
     ///
     /// Raises:
     ///     KernelError: EINVAL if the handle names no object.
@@ -229,6 +239,11 @@ impl Zram {
     /// Writes a block: 4096 bytes, compressed into frames of ``node`` or near it. After an error the block
     /// has its old content.
     ///
+    /// Args:
+    ///     block: the number of the block within the device, from 0.
+    ///     content: the 4096 bytes of the block.
+    ///     node: the number of the node that gives frames, or near which they are taken.
+    ///
     /// Raises:
     ///     KernelError: ENOMEM if no frame is free, or the pool would exceed the limit; EINVAL if the device
     ///         has no such block, or was reset; EBUSY while another thread resets it;
@@ -252,6 +267,9 @@ impl Zram {
 
     /// Returns the 4096 bytes of a block: zeroes if it was never written, or was discarded.
     ///
+    /// Args:
+    ///     block: the number of the block within the device, from 0.
+    ///
     /// Raises:
     ///     KernelError: EINVAL if the device has no such block; EIO if its compressed bytes are damaged.
     fn read<'py>(&self, py: Python<'py>, block: u32) -> PyResult<Bound<'py, PyBytes>> {
@@ -269,6 +287,9 @@ impl Zram {
     }
 
     /// Discards the content of a block.
+    ///
+    /// Args:
+    ///     block: the number of the block within the device, from 0.
     ///
     /// Raises:
     ///     KernelError: EINVAL if the device has no such block; EBUSY if the device is the swap space.

@@ -166,7 +166,7 @@ impl Shared {
         }
     }
 
-    /// Whether the calling thread is inside of a callback of this machine's audit.
+    /// True if the calling thread is inside of a callback of this machine's audit.
     pub(super) fn is_within_audit(&self) -> bool {
         *self.auditor.lock() == Some(std::thread::current().id())
     }
@@ -208,7 +208,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether another thread's handle holds a lock that such a call may wait for. The error is the reason
+    /// True if another thread's handle holds a lock that such a call may wait for. The error is the reason
     /// for a refusal, if this thread's own handle does.
     fn in_the_way(&self, waits: Waits) -> Result<bool, String> {
         let me = Some(std::thread::current().id());

@@ -1,7 +1,7 @@
 """The verbs of the command line, and the help that needs no library beyond NumPy.
 
 The parser is an optional dependency. An installation without it still answers `mmcore --version`,
-and `mmcore --help` says what the verbs are and what to install for them.
+and `mmcore --help` lists the verbs and the packages to install for them.
 """
 
 from __future__ import annotations

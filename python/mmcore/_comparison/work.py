@@ -76,7 +76,7 @@ def more(
 ) -> list[More]:
     """The operations of which there are more than expected and allowed.
 
-    What only one side counts is not compared: an older build may lack it.
+    A count of one side only is not compared: an older build may lack it.
     """
     return [
         More(name, found[name], expected[name])

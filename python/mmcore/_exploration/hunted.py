@@ -198,7 +198,7 @@ def hunt(
         InputError: if no mutation has a name that was given, or an option is out of range.
         KeyboardInterrupt: on a signal; its `partial` is the result of the finished searches.
         OSError: if the checkpoint cannot be read or written.
-        WorkersLostError: if the executor lost searches; likewise.
+        WorkersLostError: if the executor lost searches; its `partial` is the result of the others.
     """
     schedules = number("schedules", schedules, 1)
     wanted = len([defect(name) for name in names]) if names else len(defects())

@@ -5,11 +5,11 @@ use criterion::{Bencher, Throughput};
 
 /// The time of a variant in multiples of that of a base, both measured in the same round.
 ///
-/// Other programs slow both down alike. A ratio of two benchmarks that ran minutes apart would be
-/// that of two moments of the machine instead.
+/// Other programs slow both down alike. Two benchmarks that ran minutes apart would compare two moments of
+/// the machine instead.
 #[derive(Clone, Copy, Debug)]
 pub struct Beside {
-    /// The unit of a value that is a multiple of another: `x memcpy`.
+    /// The unit of the ratios, such as `x memcpy`.
     pub unit: &'static str,
 }
 
@@ -74,7 +74,7 @@ impl ValueFormatter for Beside {
     }
 }
 
-/// Nanoseconds of processor time of this process: what other programs take is not in them.
+/// Nanoseconds of processor time of this process; the time of other programs is not counted.
 #[derive(Clone, Copy, Debug)]
 pub struct ProcessorTime;
 

@@ -18,7 +18,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `state` | the state that a node keeps between two runs |
-//! | `result` | how a run ended, and what it did |
+//! | `result` | the status of a run, its moves and its scans |
 //! | `control` | one run: its loop, its end, its counters |
 //! | `source` | the migrate scanner |
 //! | `free` | the free scanner, and the targets that it gives to migrations |

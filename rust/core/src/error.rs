@@ -100,7 +100,7 @@ pub struct Error {
 /// The state that made an operation fail.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Why {
-    /// The reference count is not what the operation may replace.
+    /// The reference count is not one that the operation may replace.
     #[error("the page has {count} references where {expected} were expected")]
     Count {
         /// References found.

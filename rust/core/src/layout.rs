@@ -1,4 +1,4 @@
-//! The layout of a node: what each of its frames is, as one letter.
+//! The layout of a node: the kind of each of its frames, as one letter.
 //!
 //! A layout is what the two scanners of a compaction look at, and nothing else decides where a
 //! compaction through the node's `compact` file moves each page. The letters are those of the field

@@ -70,7 +70,7 @@
 //!
 //! # Where to read on
 //!
-//! - `docs/design.md`: the rooms of this crate, which may import which, and what the machine promises.
+//! - `docs/design.md`: the rooms of this crate, which may import which, and the promises of the machine.
 //! - `docs/lifecycle.md`: the kernel's rules, in the sections that comments here cite ("lifecycle 6.3").
 //! - [`page`]: the word that holds a page's flags and its count. Each protocol is built on its transitions.
 //! - [`migrate`]: the steps of a migration, in order, with their reasons.

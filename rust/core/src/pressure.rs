@@ -1,4 +1,4 @@
-//! Memory pressure: what an allocation does that finds too few free frames
+//! Memory pressure: the work of an allocation that finds too few free frames
 //! (`__alloc_pages_slowpath`).
 //!
 //! A machine has memory pressure if it was asked for ([`Config::pressure`](crate::machine::Config)).

@@ -1,7 +1,7 @@
 //! The text language for operations on a machine.
 //!
 //! ```text
-//! machine nodes=2 pages=8     # optional: what the program needs
+//! machine nodes=2 pages=8     # optional: the machine that the program needs
 //! map r0 anon 1               # set-up, in order
 //! write r0
 //! drain
@@ -134,7 +134,7 @@ pub struct Thread {
     pub ops: Vec<Op>,
 }
 
-/// The `machine` line. The runner chooses what the line leaves out.
+/// The `machine` line. The runner chooses the values that the line leaves out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MachineSpec {

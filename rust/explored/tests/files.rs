@@ -1,4 +1,4 @@
-//! Files under the explorer. Whatever two threads do to a file's page, a read finds the content
+//! Files under the explorer. For all operations of two threads on a file's page, a read finds the content
 //! last written, through every mapping and through the file, and nothing is lost, leaked or used
 //! after free.
 

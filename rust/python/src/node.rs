@@ -40,7 +40,7 @@ impl FromPyObject<'_, '_> for NodeSizes {
     type Error = PyErr;
 
     fn extract(sizes: Borrowed<'_, '_, PyAny>) -> PyResult<NodeSizes> {
-        // The words of PyO3 name traits of Rust and Python, not what a user has to write.
+        // The words of PyO3 name traits of Rust and Python, not the values that a user has to write.
         let py = sizes.py();
         // The command line and `compare` take one text with commas.
         if let Ok(text) = sizes.extract::<String>() {

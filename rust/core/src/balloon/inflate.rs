@@ -1,4 +1,4 @@
-//! Inflating and deflating: how pages come into the balloon and leave it.
+//! Inflates and deflates the balloon: pages come in, and pages leave.
 
 use super::Balloon;
 use crate::error::{Errno, Error, Result};
@@ -129,14 +129,14 @@ impl Balloon {
         if machine.profile.balloon_collects {
             batch.reverse();
         }
-        // The host is told before the pages are freed: a freed page is used by the guest again.
+        // The host learns of the pages before they are freed, because the guest uses a freed page again.
         host.pages = host.pages.wrapping_sub(batch.len() as u32);
         batch.iter().for_each(|&pfn| machine.put(pfn));
         batch.len() as u32
     }
 
-    /// Takes up to `want` pages off the list (`balloon_page_list_dequeue`). The caller has their
-    /// references.
+    /// Takes up to `want` pages off the list (`balloon_page_list_dequeue`). The balloon's references on them
+    /// pass to the caller.
     fn dequeue<R: Release>(&self, machine: &Machine<R>, want: usize) -> Batch {
         let mut batch = Batch::new();
         let mut pages = self.pages.lock();
@@ -157,8 +157,8 @@ impl Balloon {
         batch
     }
 
-    /// Inflates or deflates the balloon towards `pages` pages. Returns its size afterwards. Errors as
-    /// [`Balloon::inflate`].
+    /// Inflates or deflates the balloon towards `pages` pages. Returns its size afterwards. The errors
+    /// are those of [`Balloon::inflate`].
     pub fn resize<R: Release>(&self, machine: &Machine<R>, pages: u32, node: usize) -> Result<u32> {
         let size = self.size();
         match size < pages {

@@ -1,4 +1,5 @@
-//! The coverage of a search: which steps of two threads it has run one after the other, and at which lines.
+//! The coverage of a search: the pairs of steps of two threads that it has run one after the other, and their
+//! lines.
 //!
 //! Two steps of different threads are a *pair* if they are neighbours among the accesses to one word or lock,
 //! and at least one of them changes it. The pair is counted by the functions of the core that took the steps
@@ -37,9 +38,9 @@ pub struct Line {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pairs {
     /// For each pair: the schedules in which the first function's step came first, and those in which the
-    /// second's did. If both are one function, all are of the first kind.
+    /// second's did. If both functions are the same, all schedules count as the first.
     pub pairs: BTreeMap<Pair, [u64; 2]>,
-    /// For each line: the schedules in which it took a step, and those in which a step of it was in a pair.
+    /// For each line: the schedules in which the line took a step, and those in which its step was in a pair.
     pub lines: BTreeMap<Line, [u64; 2]>,
 }
 
@@ -272,7 +273,10 @@ impl Collector {
     pub fn take(&mut self) -> Pairs {
         let name = |number: u32| self.names.texts[number as usize].clone();
         let pair = |(&(kind, one, two), orders): (&(u32, u32, u32), &[ScheduleCount; 2])| {
-            (Pair { object: name(kind), first: name(one), second: name(two) }, orders.map(|once| once.count))
+            (
+                Pair { object: name(kind), first: name(one), second: name(two) },
+                orders.map(|order| order.count),
+            )
         };
         let pairs = self.pairs.iter().map(pair).collect();
         let ran = self.lines.iter().filter(|line| line.ran.count > 0);

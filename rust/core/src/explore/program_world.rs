@@ -494,7 +494,7 @@ impl World for ProgramWorld {
     }
 
     fn kind(&self, address: usize) -> Option<(String, bool)> {
-        // Threads may name the words of what they have made in the schedule that ended.
+        // Threads may name the words of objects that they have made in the schedule that ended.
         let lasts = self.session.label(address, []);
         let is_made = lasts.is_none();
         Some((kind_of(&lasts.or_else(|| self.label(address))?), !is_made))

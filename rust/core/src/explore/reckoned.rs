@@ -1,4 +1,4 @@
-//! Compares a machine's counters with what the reckoner has added up ([`crate::page::reckon`]).
+//! Compares a machine's counters with those of the reckoner ([`crate::page::reckon`]).
 
 use crate::audit::Finding;
 use crate::machine::Machine;
@@ -35,7 +35,7 @@ impl Baseline {
         Baseline(counters(machine))
     }
 
-    /// Compares what was counted since with what the reckoner has added up since.
+    /// Compares the counts of the schedule with those of the reckoner.
     pub fn check<R: Release>(&self, machine: &Machine<R>, findings: &mut Vec<Finding>) {
         if !reckon::is_open() {
             return;

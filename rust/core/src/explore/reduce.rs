@@ -12,10 +12,10 @@
 //! of a stretch, before the first step of the previous stretch. The paper calls these places
 //! conservative points. Sleep sets are not used, because they are unsound under a bound.
 //!
-//! Thread `u` announces its step `k` when it has taken its previous step, and takes `k` later. As
-//! in the paper, `k` is paired with a step of each other thread `v` in each state in which `k` is
-//! announced: among the steps of `v` before that state, with the last one on which `k` depends. Together
-//! these are all steps of `v` after `u`'s previous step on which `k` depends, and the last one before it.
+//! Thread `u` announces its step `k` when it has taken its previous step, and takes `k` later. As in the
+//! paper, `k` is paired with a step of each other thread `v` in each state in which `k` is announced: among
+//! the steps of `v` before that state, with the last one on which `k` depends. So `k` is paired with each
+//! step of `v` after `u`'s previous step on which `k` depends, and with the last such step before it.
 //!
 //! An announcement names one object. Plain writes, and further accesses that a thread makes before
 //! its next step, are known only afterwards; they count as accesses of the step before them. The
@@ -68,8 +68,8 @@ struct Touch {
     kind: Kind,
 }
 
-/// The most addresses that are kept. A schedule gives the objects that it makes other addresses than the
-/// schedule before.
+/// The most addresses that are kept. Each schedule makes objects at new addresses, so without a limit the
+/// table would grow for ever.
 const MOST_PLACES: usize = 1 << 16;
 
 impl Reduction {
@@ -84,8 +84,8 @@ impl Reduction {
         runtime.analysis(|_, accesses| {
             let mut attached = accesses.iter().skip_while(|access| access.after == 0).peekable();
             let mut previous: [Option<u32>; THREADS] = [None; THREADS];
-            // The number of accesses so far. Those of the prefix are the kept ones, except that an object
-            // which the schedule makes may have another address.
+            // The number of accesses so far. An access of the prefix equals the kept access of this number,
+            // unless the schedule made the object itself: then its address may differ.
             let mut number = 0;
             for (index, step) in runtime.log().enumerate() {
                 let same = index > 0 && path[index - 1].chosen == path[index].chosen;
@@ -116,7 +116,7 @@ impl Reduction {
         });
     }
 
-    /// Keeps the first `number` accesses alone.
+    /// Drops all accesses behind the first `number`.
     fn keep(&mut self, number: usize) {
         for (touch, object) in self.touches.drain(number..) {
             self.objects[object][usize::from(touch.thread)].pop();
@@ -133,7 +133,8 @@ impl Reduction {
         object
     }
 
-    /// Marks the alternatives that an access requires. `previous` is the step of its thread before.
+    /// Marks the alternatives that an access requires. `previous` is the last step of the same thread
+    /// before it.
     fn conflicts(&self, path: &mut [Node], touch: Touch, object: usize, previous: Option<u32>) {
         if touch.kind.is_local() {
             return;

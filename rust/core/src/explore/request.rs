@@ -30,7 +30,7 @@ pub struct Request {
     pub shrink: u32,
     /// The bound on a schedule's steps; a longer one counts as endless.
     pub max_steps: u32,
-    /// `state` or `all`: what the schedules are checked against.
+    /// `state` or `all`: the rules against which the schedules are checked.
     pub checks: String,
     /// Gather the pairs of steps that the search interleaves.
     pub pairs: bool,

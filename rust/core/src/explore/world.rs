@@ -42,7 +42,7 @@ pub trait World {
         0
     }
 
-    /// Told once what the schedules are checked against, before the first one.
+    /// Called once, before the first schedule, with the rules against which the schedules are checked.
     fn check_as(&mut self, checks: Checks) {
         let _ = checks;
     }

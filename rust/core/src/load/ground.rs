@@ -1,4 +1,4 @@
-//! A range of pages with what one thread knows about the pages: the number of its own writes, and the
+//! A range of pages with the knowledge of one thread about them: the number of its own writes, and the
 //! writes of other mutators that it has seen.
 
 use super::content::{Layout, MAX_SEQUENCE, Seen, Stamp, Violation, check_exact};

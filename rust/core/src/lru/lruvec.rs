@@ -143,7 +143,7 @@ impl Lruvec {
         self.generations.as_deref_mut()
     }
 
-    /// Tells the model what an operation has done with a page; the model compares the page's list with its
+    /// Reports the change of a page by an operation to the model; the model compares the page's list with its
     /// own.
     #[inline(always)]
     pub(crate) fn tell(&mut self, frames: &Frames, verb: Verb, pfn: Pfn) {

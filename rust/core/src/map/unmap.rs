@@ -82,7 +82,7 @@ impl<R: Release> Machine<R> {
                 self.zap(area, pages);
                 self.account_unmapped(area, marked);
                 if let Err(error) = goes_on() {
-                    // Another call begins with this area again, and finds what is left of it.
+                    // Another call begins with this area again, and finds the rest of it.
                     *space.areas.write() = areas.split_off(ended);
                     return Err(error);
                 }

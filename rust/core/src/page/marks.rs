@@ -20,7 +20,7 @@ pub(crate) struct End {
     pub linked: bool,
 }
 
-/// A mark: what is wrong with a page that has it, and whether a page has it.
+/// A mark: the fault of a page that has it, and the test for it.
 type Mark = (&'static str, fn(&End) -> bool);
 
 /// The marks that must be clear when the last reference is put. The flags of [`Flags::CHECK_AT_FREE`] and

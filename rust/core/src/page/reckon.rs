@@ -1,5 +1,5 @@
-//! The reckoner of the explored build: it derives the counters of `/proc/vmstat` a second time, from what
-//! happens to pages.
+//! The reckoner of the explored build: it derives the counters of `/proc/vmstat` a second time, from the
+//! changes of pages.
 //!
 //! The core counts an event where its code decides that the event happens. The reckoner does not learn of
 //! these decisions. Its inputs are the changed bits of page words, the pages that are linked and unlinked,

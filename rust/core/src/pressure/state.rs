@@ -5,7 +5,7 @@ use crate::alloc::pageblock::MigrateType;
 use crate::error::{Errno, Error, Why};
 use crate::sync::{AtomicU32, AtomicU64, Lock, LockClass, MAX_THREADS, Ordering, PlainU32, thread_slot};
 
-/// The contexts of a thread, as bits. They say what the thread's allocations may do.
+/// The contexts of a thread, as bits. They limit the means of the thread's allocations.
 pub mod context {
     /// The thread reclaims or compacts (`PF_MEMALLOC`): its allocations take the last frames, and
     /// reclaim nothing themselves.

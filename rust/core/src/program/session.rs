@@ -14,7 +14,7 @@
 //! | `guest` | the work that the recorded guest does beside a script |
 //! | `hotplug` | memory blocks, huge pages, contiguous ranges |
 //! | `pages` | single steps on pages |
-//! | `lookers` | looks without locks, and what they must not see |
+//! | `lookers` | looks without locks, and the states that they must not see |
 //! | `movable` | owners of movable pages |
 //! | `balloon` | the balloon, and the count of pages outside the LRU |
 //! | `shown` | pages and counters under the names that recordings use |

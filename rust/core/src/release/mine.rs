@@ -2,7 +2,7 @@
 //!
 //! `make try DESIGN=mine` builds incrementally, audits, explores the standard set and compares with
 //! `split`. The trait's provided methods (`claim`, `freeze`, `unlock_and_put`, `mark`) are the
-//! kernel's sequence; override one to try another. What every design must keep:
+//! kernel's sequence; override one to try another. Every design must keep these rules:
 //!
 //! * Exactly one caller sees the count reach zero, and it alone frees.
 //! * No thread reads the page after its drop, unless the drop was the last one.

@@ -20,7 +20,7 @@ use crate::movable::ops::MovableOps;
 use crate::page::{Dropped, Flags, Pfn};
 use crate::profile::Design;
 
-/// The design that does with one atomic operation what the other designs do with two.
+/// The design that needs one atomic operation where the other designs need two.
 #[derive(Debug)]
 pub struct Packed;
 

@@ -1,4 +1,4 @@
-//! Entering the machine: what a call checks, what it waits for, and how it ends.
+//! Entering the machine: the checks, the waits and the end of a call.
 //!
 //! A callback can raise an exception that ends its call, such as `KeyboardInterrupt`. The core knows
 //! nothing of it and completes the operation. A signal handler can raise one, too: it runs between two pages

@@ -4,7 +4,7 @@ use crate::error::Errno;
 use crate::program::session::{Access, Step};
 use std::fmt;
 
-/// The answer of an operation: what it says of its pages, and the error of the whole.
+/// The answer of an operation: the results of its pages, and the error of the whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Answer {
     pub ret: i64,
@@ -24,7 +24,7 @@ impl Answer {
             _ => Access::Ok,
         };
         Answer {
-            // The number of pages that were done before an error is told by no call.
+            // No call returns the number of pages that were done before an error.
             ret: if step.errno.is_some() { -1 } else { step.ret },
             errno: step.errno,
             status: step.status.clone(),

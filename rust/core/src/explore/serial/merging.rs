@@ -19,7 +19,7 @@ impl<'a> Merging<'a> {
         Merging { units, parts: vec![(None, false); units.len()] }
     }
 
-    /// Adds the answer of the next unit. An error says what differs.
+    /// Adds the answer of the next unit. An error names the difference.
     pub fn add(
         &mut self,
         turn: Turn,

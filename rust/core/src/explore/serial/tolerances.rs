@@ -339,7 +339,7 @@ pub fn stands_for(op: &Op) -> Option<Op> {
     }
 }
 
-/// Compares the states. An error says what differs.
+/// Compares the states. An error names the difference.
 pub fn is_same_state(program: &Program, outcome: &Outcome, end: &Visible) -> Result<(), String> {
     let has = |kind: fn(&Op) -> bool| program.threads.iter().flat_map(|thread| &thread.ops).any(kind);
     let failed = |kind: fn(&Op) -> bool| {

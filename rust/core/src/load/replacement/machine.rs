@@ -76,7 +76,7 @@ impl OnMachine {
         Ok(())
     }
 
-    /// Audits the machine, ends it, and returns what happened.
+    /// Audits the machine, ends it, and returns the counts of page events.
     pub(super) fn finish(self) -> Result<Events, Finding> {
         enter_thread().map_err(Finding::refused("the end of the run"))?;
         let machine = &self.machine;

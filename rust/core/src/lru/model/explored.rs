@@ -36,7 +36,7 @@ impl Lists {
         }
     }
 
-    /// Tells what happened to a page. `place` is the number of the list that the page's flags name now, and
+    /// Reports the change of a page. `place` is the number of the list that the page's flags name now, and
     /// the real list; `None` if they name the unevictable list.
     pub(crate) fn tell(&mut self, frames: &Frames, verb: Verb, pfn: Pfn, place: Option<(usize, &List)>) {
         if !checks_all() {

@@ -60,7 +60,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Does what a read of a cached page does to the page: marks it accessed. Returns false if the page
+    /// Marks a page accessed, as a read of a cached page does. Returns false if the page
     /// is not cached.
     #[cfg(not(any(loom, feature = "explored")))]
     pub(crate) fn read_cached(&self, file: &File, index: u32) -> bool {

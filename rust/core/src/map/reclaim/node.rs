@@ -77,8 +77,8 @@ impl<R: Release> Machine<R> {
         (freed, alone)
     }
 
-    /// Has owners free memory that they do not need (`shrink_slab`). What they free is no page of a list, and
-    /// does not count as reclaimed.
+    /// Has owners free memory that they do not need (`shrink_slab`). The frames that they free are no pages
+    /// of a list, and does not count as reclaimed.
     fn shrink_owners(&self, priority: u32) {
         // No lock is held while an owner works.
         let asked: Vec<OwnerId> = self.shrinkers.lock().clone();

@@ -1,4 +1,4 @@
-//! Operations that give up on a page although nobody is in their way. Only the explored build checks them.
+//! Operations that give up on a page although no other thread uses it. Only the explored build checks them.
 //!
 //! A migration that fails is tried again only so often, and then the operation answers that the page is busy.
 //! Other threads may make any attempt fail. But an operation that ran alone, on a page that nobody else held

@@ -28,7 +28,7 @@ const ANSWER: &str = "an answer is true at some moment of its operation";
 /// The rule on the end of an operation that takes entries away (`map/watch.rs`).
 const FLUSH: &str = "an entry that was taken away is flushed";
 
-/// A promise that was not kept: the number of the page, and what was promised.
+/// A promise that was not kept: the number of the page, and the text of the promise.
 type Broken = Option<(usize, &'static str)>;
 
 /// A promise about one page, given its number.

@@ -15,7 +15,7 @@
 //! | `frame` | its number | `stable_page_flags`, `isolate_migratepages_block`, `get_hwpoison_page` |
 //! | `rmap` | its number, then its owner | `folio_get_anon_vma`, `rmap_walk` |
 //!
-//! `docs/explorer.md`, "Looks without locks", tells what must be ready.
+//! `docs/explorer.md`, "Looks without locks", lists the fields that must be ready.
 
 use super::Session;
 use super::actor::{Actor, Mapped};
@@ -55,7 +55,8 @@ fn still(there: impl FnOnce() -> bool) -> bool {
     checks_all() && glance(there)
 }
 
-/// Only the explored build checks what a look has read: in the others the place may change at any moment.
+/// Only the explored build checks the values that a look has read: in the others the place may change at any
+/// moment.
 #[cfg(not(feature = "explored"))]
 fn still(_there: impl FnOnce() -> bool) -> bool {
     false

@@ -1,4 +1,4 @@
-//! Faults, disks and large pages: what the reckoner derives of them.
+//! The counters that the reckoner derives of faults, disks and large pages.
 
 use super::{Books, books};
 use crate::page::{Frames, HUGE_ORDER, Page, Pfn};

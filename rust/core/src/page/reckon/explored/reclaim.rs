@@ -1,4 +1,4 @@
-//! Scans and deactivations: what the reckoner derives of them.
+//! The counters that the reckoner derives of scans and deactivations.
 //!
 //! A scan of an inactive list steals the pages that it takes, except those that come back to a list in the
 //! same life.

@@ -1,4 +1,4 @@
-"""Two callables, timed in turns: which is faster, and by how much at least.
+"""Times two callables in turns, and finds the faster one and the least difference.
 
 They run in the order A B B A again and again, so that a slower or faster moment of the host meets
 both alike. The interval is that of `mmcore.compare`: see `mmcore._comparison.stats`.

@@ -205,7 +205,7 @@ def _gates(
 
 
 def _asked(gates: Gates, work: str | os.PathLike[str] | None, *, update: bool) -> list[str]:
-    """The words of the command line that choose what is judged."""
+    """The words of the command line that choose the gates."""
     words = [word for name in gates.names for word in ("--gate", name)]
     if gates.at_most != AT_MOST:
         words += ["--at-most", f"{100 * gates.at_most:g}%"]

@@ -212,7 +212,7 @@ class Worker:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None, "both are pipes"
-            # Closing flushes what a dead process will not read.
+            # Closing flushes bytes that a dead process will not read.
             try:
                 pipe.close()
             except OSError:

@@ -129,7 +129,7 @@ def make_gates(
     at_most: float,
     allow: Mapping[str, float] | None,
 ) -> Gates:
-    """Checks what is asked of a comparison; `Gates.expected` is read when there is a plan.
+    """Checks the gates of a comparison; `Gates.expected` is read when there is a plan.
 
     Raises:
         InputError: if a gate, a count or a number does not exist; the message names it.

@@ -101,7 +101,7 @@ class Plan:
         against: the interpreter of the other build; None if only this build is measured.
         timed: whether the variants are timed; if not, they are only counted.
         builds: the facts of the other build and of this one; empty if only this one is measured.
-        asked: further words of the command line, which choose what is judged.
+        asked: further words of the command line, which choose the gates.
     """
 
     variants: tuple[Variant, ...]
@@ -227,7 +227,7 @@ class Plan:
 
     @property
     def nodes_text(self) -> str:
-        """The nodes in the form of `--nodes`; if none are given, how the load chooses them."""
+        """The nodes in the form of `--nodes`; else the choice of the load in words."""
         if not self.nodes:
             by_load = {"tiering": "for a quarter of the pages", "storm": "of equal size"}
             return by_load.get(self.options.load, "of the default size")
@@ -255,7 +255,7 @@ def make_plan(
         variants: variants to take instead of those that `vary` names.
         against: the interpreter of another build, with which each variant is compared.
         timed: whether the variants are timed, and not only counted.
-        asked: words of the command line that choose what is judged.
+        asked: words of the command line that choose the gates.
 
     Raises:
         InputError: if the parts do not fit; the message says what to change.

@@ -69,7 +69,7 @@ def facts() -> dict[str, Any]:
 
 
 class _Builder:
-    """Answers what is asked; each public method is a word of the protocol."""
+    """Answers questions; each public method is a word of the protocol."""
 
     def __init__(self) -> None:
         self.rigs: dict[int, Any] = {}

@@ -42,7 +42,7 @@ class PerSide(NamedTuple, Generic[_T]):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a comparison: what it changes in the `machine` line of the program.
+    """One side of a comparison: its changes of the `machine` line of the program.
 
     Attributes:
         label: the name of the side in the report: `6.12`, or `pagevec=15`.

@@ -1,4 +1,4 @@
-"""Programs that follow from the coverage of earlier ones: what a soak explores next.
+"""Programs that follow from the coverage of earlier ones; a soak explores them.
 
 A program that covers a pair of steps which no earlier program has covered is kept. Each later
 program is either drawn anew, or made from a kept program by a few changes, whichever has brought

@@ -263,8 +263,8 @@ def hunt(
         for which in wanted
     )
     what = {"mutations": [which.name for which in wanted], "schedules": schedules, "seed": seed}
-    with Checkpoint(checkpoint, "hunt", {**what, "release": release, "shrink": shrink}) as kept:
-        done = gathering.searches(planned, workers=workers, checkpoint=kept)
+    with Checkpoint(checkpoint, "hunt", {**what, "release": release, "shrink": shrink}) as finished:
+        done = gathering.searches(planned, workers=workers, checkpoint=finished)
         with closing(done):
             for which, found in done:
                 yield Hunt(which, found)

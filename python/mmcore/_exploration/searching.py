@@ -147,8 +147,8 @@ def explore(
     if checkpoint is not None and owners:
         raise InputError("a checkpoint cannot tell owners apart: leave out owners or checkpoint")
     what = {"program": planned.program, **planned.options, "jobs": None}
-    with Checkpoint(checkpoint, "explore", what) as kept:
-        return _spread(planned, workers, kept, progress)
+    with Checkpoint(checkpoint, "explore", what) as finished:
+        return _spread(planned, workers, finished, progress)
 
 
 def plan(
@@ -218,7 +218,7 @@ def result_of(planned: Planned, report: dict[str, Any]) -> Exploration:
 def _spread(
     planned: Planned,
     workers: Workers | None,
-    kept: Checkpoint,
+    finished: Checkpoint,
     progress: Callable[[int, int | None], None] | None,
 ) -> Exploration:
     """Does the parts of a search up to the first counterexample."""
@@ -239,7 +239,7 @@ def _spread(
         explored,
         planned.parts(deadline),
         workers=workers,
-        checkpoint=kept,
+        checkpoint=finished,
         until=until,
         patience=_PATIENCE,
         whole=planned.is_whole,

@@ -124,8 +124,8 @@ def soak(
             )
             yield (draft, parent, design), f"seed {own} ({design})", search
 
-    with Checkpoint(checkpoint, "soak", {**what, "profile": fields}) as kept:
-        done = searches(planned(), workers=workers, checkpoint=kept, until=until)
+    with Checkpoint(checkpoint, "soak", {**what, "profile": fields}) as finished:
+        done = searches(planned(), workers=workers, checkpoint=finished, until=until)
         with closing(done):
             for (draft, parent, design), found in done:
                 new = guide.learn(draft, parent, found.pairs)

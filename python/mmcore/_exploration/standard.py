@@ -215,8 +215,8 @@ def run(
                     ),
                 )
 
-    with Checkpoint(checkpoint, "standard", what) as kept:
-        done = searches(planned(), workers=workers, checkpoint=kept, until=until)
+    with Checkpoint(checkpoint, "standard", what) as finished:
+        done = searches(planned(), workers=workers, checkpoint=finished, until=until)
         with closing(done):
             for (name, design), found in done:
                 yield Explored(name, design, found)

@@ -24,7 +24,7 @@ def blocks(node: NodeMap) -> str:
 
 
 def picture(maps: tuple[NodeMap, ...]) -> Iterator[Part]:
-    """The pictures of one node side by side, under a line that says what a letter stands for."""
+    """The pictures of one node side by side, under a line with the meaning of the letters."""
     frames = len(maps[0].letters)
     cell = frames_per_cell(frames)
     each = "a frame" if cell == 1 else f"{cell} frames, free only if all of them are"

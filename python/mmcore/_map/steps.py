@@ -88,7 +88,7 @@ class MapSteps(Result):
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """One row for each move: its number, source, target, and what moved."""
+        """One row for each move: its number, source, target, and the kind of page."""
         return [
             {"move": number, "source": source, "target": target, "letter": letter}
             for number, (source, target, letter) in enumerate(self._lettered())

@@ -1,4 +1,4 @@
-"""The layouts of a recording: what each frame of a node was, as one text of letters."""
+"""The layouts of a recording: the kind of each frame of a node, as one text of letters."""
 
 from __future__ import annotations
 

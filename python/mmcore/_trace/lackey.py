@@ -1,4 +1,4 @@
-"""Reads what valgrind's tool lackey prints; the core parses the lines."""
+"""Reads the output of valgrind's tool lackey; the core parses the lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draws that decide what a trace is; the same seed gives the same trace with every NumPy.
+"""Draws that determine a trace; the same seed gives the same trace with every NumPy.
 
 NumPy keeps the numbers of its bit generators from version to version, but not what its methods
 `random`, `integers` and `shuffle` make of them.

@@ -206,12 +206,12 @@ impl File {
             let write = shared.machine.begin_writeback(&self.file, index)?;
             write.map(|write| shared.record_write(OpenWrite::new(&self.file, write))).transpose()
         };
-        let begun = self.shared.take(py, Waits::ForPageLocks, begin, |shared, begun| {
-            if let Some(pfn) = begun {
+        let written = self.shared.take(py, Waits::ForPageLocks, begin, |shared, written| {
+            if let Some(pfn) = written {
                 shared.give_back(pfn, Handle::Writeback);
             }
         })?;
-        Ok(begun.map(|pfn| Writeback::holding(py, &self.shared, pfn, Handle::Writeback)))
+        Ok(written.map(|pfn| Writeback::holding(py, &self.shared, pfn, Handle::Writeback)))
     }
 
     /// Evicts clean, unused pages from ``start`` up to ``stop`` from the page cache. Returns the numbers of

@@ -29,11 +29,11 @@ pub(crate) struct Home {
 #[pymethods]
 impl Home {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.shared.objects().into_iter().try_for_each(|kept| kept.visit(&visit))
+        self.shared.objects().into_iter().try_for_each(|table| table.visit(&visit))
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        self.shared.objects().into_iter().for_each(|kept| kept.clear(py));
+        self.shared.objects().into_iter().for_each(|table| table.clear(py));
     }
 }
 

@@ -61,9 +61,9 @@ const RAISED: u64 = 1;
 
 impl PythonPolicy {
     fn new(py: Python<'_>, callable: Py<PyAny>) -> Arc<PythonPolicy> {
-        let kept = HeldObjects::default();
-        kept.set(py, CALLABLE, Some(callable));
-        Arc::new(PythonPolicy(kept))
+        let objects = HeldObjects::default();
+        objects.set(py, CALLABLE, Some(callable));
+        Arc::new(PythonPolicy(objects))
     }
 
     fn ask(&self, py: Python<'_>, epoch: Epoch<'_>) -> PyResult<Decision> {

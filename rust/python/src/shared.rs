@@ -216,7 +216,7 @@ impl Shared {
         self.background.tell_to_end();
         // Handlers and owners often refer to their machine. Dropping them here ends most cycles without
         // the collector.
-        self.objects().into_iter().for_each(|kept| kept.clear(py));
+        self.objects().into_iter().for_each(|table| table.clear(py));
         let unlock = |shared: &Shared| {
             shared.let_go_locks();
             Ok(())
@@ -283,10 +283,10 @@ impl Shared {
     }
 
     /// Records a write to disk that has begun, and returns its page.
-    pub fn record_write(&self, begun: OpenWrite) -> Result<Pfn, Refusal> {
-        let pfn = begun.write.pfn;
+    pub fn record_write(&self, open: OpenWrite) -> Result<Pfn, Refusal> {
+        let pfn = open.write.pfn;
         self.ledger.add(pfn, Handle::Writeback);
-        self.writes.lock().insert(pfn, begun);
+        self.writes.lock().insert(pfn, open);
         self.still_open()?;
         Ok(pfn)
     }
@@ -312,14 +312,14 @@ impl Shared {
 
     /// True if a write of a page of this file has begun and not ended.
     pub fn is_written(&self, file: &Arc<File>) -> bool {
-        self.writes.lock().values().any(|begun| Arc::ptr_eq(&begun.file, file))
+        self.writes.lock().values().any(|open| Arc::ptr_eq(&open.file, file))
     }
 
     /// Gives a handle back.
     pub fn let_go(&self, pfn: Pfn, handle: Handle) {
         if handle == Handle::Writeback {
-            let begun = self.writes.lock().remove(&pfn);
-            if let Some(OpenWrite { file, write, .. }) = begun {
+            let open = self.writes.lock().remove(&pfn);
+            if let Some(OpenWrite { file, write, .. }) = open {
                 self.ledger.remove(pfn, handle);
                 self.machine.end_writeback(&file, write);
             }
@@ -371,8 +371,8 @@ impl Shared {
         if let (Handle::Lock, Some(thread)) = (handle, self.locks.lock().get_mut(&self.head(pfn))) {
             *thread = None;
         }
-        if let (Handle::Writeback, Some(begun)) = (handle, self.writes.lock().get_mut(&pfn)) {
-            begun.thread = None;
+        if let (Handle::Writeback, Some(open)) = (handle, self.writes.lock().get_mut(&pfn)) {
+            open.thread = None;
         }
         if self.outbox.send(Dropped::Handle(pfn, handle)) {
             warn_of(&format!("{what} of page {pfn} was never given back"));

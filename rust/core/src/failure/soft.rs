@@ -111,8 +111,8 @@ impl<R: Release> Machine<R> {
             true => self.isolate_movable_page(pfn),
             false => self.isolate(pfn).is_ok(),
         };
-        let kept = isolated && mutated(Mutation::OfflineKeepsReference);
-        if !kept {
+        let keeps_reference = isolated && mutated(Mutation::OfflineKeepsReference);
+        if !keeps_reference {
             self.put(pfn);
         }
         if !isolated {
@@ -122,7 +122,7 @@ impl<R: Release> Machine<R> {
         let mut list = vec![pfn];
         let mut target = |src| self.alloc_target(self.node_of(src), 0, Reach::Near).ok();
         let migrated = self.migrate_pages(&mut list, &mut target, Mode::Sync, Reason::MemoryFailure);
-        if kept {
+        if keeps_reference {
             self.put(pfn);
         }
         if list.is_empty() {

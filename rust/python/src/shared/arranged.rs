@@ -42,10 +42,10 @@ impl Drop for Lent<'_> {
 impl Shared {
     /// Keeps the pages of an arrangement, and returns its number.
     pub fn keep_arranged(&self, arranged: Arranged) -> u64 {
-        let mut kept = self.arranged.lock();
-        kept.0 += 1;
-        let number = kept.0;
-        kept.1.insert(number, Some(arranged));
+        let mut table = self.arranged.lock();
+        table.0 += 1;
+        let number = table.0;
+        table.1.insert(number, Some(arranged));
         number
     }
 

@@ -226,7 +226,7 @@ impl Shared {
         // The holder of a page lock may itself wait for the end of a write, so a call that waits for
         // page locks may wait for any write.
         let any = waits == Waits::ForPageLocks;
-        if let Some((pfn, _)) = writes.iter().find(|(_, begun)| any && begun.thread == me) {
+        if let Some((pfn, _)) = writes.iter().find(|(_, open)| any && open.thread == me) {
             return Err(format!(
                 "this thread has begun a write of page {pfn} to disk: end it before a call that may wait for it"
             ));

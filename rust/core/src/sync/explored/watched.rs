@@ -36,9 +36,9 @@ pub fn watched<T>(look: &dyn Fn(bool), operation: impl FnOnce() -> T) -> T {
     aside(|| look(true));
     // SAFETY: same layout. The guard takes the pointer off the list before this function returns or
     // unwinds; the stack of a thread that never returns is kept, and the next schedule clears the list.
-    let kept: *const Look = unsafe { std::mem::transmute(std::ptr::from_ref(look)) };
+    let erased: *const Look = unsafe { std::mem::transmute(std::ptr::from_ref(look)) };
     let (thread, called) = (context.current.get(), context.steps.get());
-    let watch = Watch { thread, called, has_stepped: Cell::new(false), look: kept };
+    let watch = Watch { thread, called, has_stepped: Cell::new(false), look: erased };
     context.watches.borrow_mut().push(watch);
     context.watching.set(true);
     let watching = Watching(context);

@@ -1,4 +1,4 @@
-"""A schedule as elements of a web page: threads side by side, folds, and steps that explain."""
+"""A schedule as elements of a web page: threads side by side, folds, and steps with hints."""
 
 from __future__ import annotations
 

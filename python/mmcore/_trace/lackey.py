@@ -22,7 +22,7 @@ _MARK = re.compile(rb"==[0-9]+==.*| [LSM] .*|I  .*", re.DOTALL)
 
 
 def is_lackey(line: bytes) -> bool:
-    """True if a line is one by which the format is recognised."""
+    """True if the format can be recognised by this line."""
     return _MARK.fullmatch(line) is not None
 
 

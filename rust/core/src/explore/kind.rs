@@ -9,7 +9,7 @@ pub(super) fn kind_of(label: &str) -> String {
         let is_hex = token.starts_with("0x");
         is_hex || !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit())
     };
-    // The part before a colon says whose word it is, if it has a name: `file of r1: size`.
+    // The part before a colon names the owner of the word, if the owner has a name: `file of r1: size`.
     let whose = label.rsplit_once(": ").filter(|(before, _)| before.split(' ').any(is_name));
     let kind = whose.map_or(label, |(_, field)| field);
     let kept: Vec<&str> = kind.split(' ').filter(|token| !is_name(token)).collect();

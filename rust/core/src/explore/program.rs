@@ -92,7 +92,7 @@ pub struct ProgramReport {
     pub steps: u64,
     /// `complete`, `bounded`, `sampled` or `incomplete`.
     pub coverage: &'static str,
-    /// The bound on preemptions, or why the search stopped early.
+    /// The bound on preemptions, or the reason why the search stopped early.
     pub covered: String,
     /// Operations that had no effect in any schedule. Empty beside a counterexample, as the search
     /// ended there.
@@ -140,7 +140,7 @@ pub struct Found {
 pub struct TraceRow {
     /// The thread's number.
     pub thread: u8,
-    /// Its name.
+    /// The thread's name.
     pub name: String,
     /// The operation's number in its thread.
     pub i: u32,
@@ -296,7 +296,7 @@ pub(super) fn with_machine(program: &Program, overrides: &MachineSpec) -> Progra
 }
 
 /// Runs `f` on an OS thread of its own. A schedule that abandons an unwinding stack leaves its OS
-/// thread "panicking" for ever, and that must not be the caller's thread.
+/// thread "panicking" for ever. The caller's thread stays free of that state.
 pub(super) fn on_separate_thread<T: Send>(
     mutation: Option<Mutation>,
     f: impl FnOnce() -> Result<T, SetupError> + Send,

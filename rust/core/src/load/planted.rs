@@ -45,8 +45,8 @@ impl Slowdown {
     }
 }
 
-/// Does `each` read-modify-writes for each of `pages` pages, which the counting build counts as it would
-/// those of a costlier protocol.
+/// Does `each` read-modify-writes for each of `pages` pages. The counting build counts them like those of a
+/// costlier protocol.
 pub(super) fn atomics(each: u32, pages: u64) {
     let word = AtomicU64::new(0);
     for _ in 0..u64::from(each) * pages {

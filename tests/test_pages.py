@@ -60,8 +60,8 @@ def number_of(looked):
     return int(looked.page.locator("[aria-current]").get_attribute("data-step"))
 
 
-def told(looked):
-    return looked.page.locator(".told").inner_text()
+def hint_of(looked):
+    return looked.page.locator(".hint").inner_text()
 
 
 @pytest.mark.parametrize("width", [PHONE, DESK])
@@ -92,8 +92,8 @@ def test_arrow_keys_step_through_the_race(chromium, race, folder):
         for expected in reversed(halts[:-1]):
             keys.press("ArrowLeft")
             assert number_of(looked) == expected
-            assert f"step {expected}, thread {race.trace[expected].name}" in told(looked)
-            assert race.trace[expected].place in told(looked)
+            assert f"step {expected}, thread {race.trace[expected].name}" in hint_of(looked)
+            assert race.trace[expected].place in hint_of(looked)
         keys.press("ArrowLeft")
         assert number_of(looked) == halts[0], "the first is the last on the way back"
         for expected in halts[1:]:
@@ -119,10 +119,10 @@ def test_a_step_is_explained_under_the_pointer(chromium, race, folder):
     first, second = racing(race.trace)[0]
     with Looked(chromium, page_of("counterexample", folder)) as looked:
         looked.page.locator(f'[data-step="{first}"]').hover()
-        assert f"Races with step {second}" in told(looked)
-        assert race.trace[first].function in told(looked)
+        assert f"Races with step {second}" in hint_of(looked)
+        assert race.trace[first].function in hint_of(looked)
         looked.page.locator("h1").hover()
-        assert "breaks the rule" in told(looked), "back to the step at the cursor"
+        assert "breaks the rule" in hint_of(looked), "back to the step at the cursor"
 
 
 def test_long_runs_fold_and_unfold(chromium, race, folder):

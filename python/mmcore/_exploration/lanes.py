@@ -52,7 +52,7 @@ def lanes(
         f'<div class="heads" aria-hidden="true"><span></span>{heads}</div>\n'
         '<div class="track"><svg class="joins" aria-hidden="true"></svg>\n'
         f'<ol class="steps">\n{"".join(_items(trace, breaks))}</ol></div>\n'
-        f'{ended}<p class="told lines" role="status">\n</p></div>'
+        f'{ended}<p class="hint lines" role="status">\n</p></div>'
     )
     data = {"pairs": racing(trace), "stops": stops(trace)}
     return Live(html, "race.js", data)

@@ -4,7 +4,7 @@
   const race = document.querySelector(".race");
   const track = race.querySelector(".track");
   const joins = race.querySelector(".joins");
-  const told = race.querySelector(".told");
+  const hint = race.querySelector(".hint");
   const folds = [...race.querySelectorAll("details")];
   const steps = [...race.querySelectorAll("button[data-step]")];
   const byNumber = new Map(steps.map((button) => [Number(button.dataset.step), button]));
@@ -29,7 +29,7 @@
     }
   };
   const tell = (button) => {
-    told.textContent = button.dataset.told;
+    hint.textContent = button.dataset.hint;
   };
   // One step is in reach of the tabulator, as in a list of choices: the arrows go on from there.
   const choose = (button, { focus = false } = {}) => {
@@ -60,7 +60,7 @@
 
   for (const button of steps) {
     // The explanation is below: a hint over the step would say it twice.
-    button.dataset.told = button.title;
+    button.dataset.hint = button.title;
     button.removeAttribute("title");
     button.tabIndex = -1;
     button.addEventListener("focus", () => choose(button));

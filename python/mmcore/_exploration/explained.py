@@ -44,13 +44,13 @@ _IS = tuple(
     (re.compile(pattern), text)
     for pattern, text in (
         (r"page \w+ word$", "the page's count of references, and its flags"),
-        (r"page \w+ mapcount$", "how many page-table entries map the page"),
+        (r"page \w+ mapcount$", "the number of page-table entries that map the page"),
         (r"page \w+ order$", "the size of the page, as a power of two"),
-        (r"page \w+ owner$", "whose page it is: an area, a file or a driver"),
+        (r"page \w+ owner$", "the owner of the page: an area, a file or a driver"),
         (r"page \w+ index$", "the page's place in its area or file"),
         (r"page \w+ byte \d+$", "eight bytes of the page's content"),
         (r"entry of ", "the page-table entry by which a process reaches the page"),
-        (r"tlb section of ", "whether the thread is in an access that a TLB flush waits for"),
+        (r"tlb section of ", "set while the thread is in an access that a TLB flush waits for"),
         (r"tlb: ", "the threads that a TLB flush has to look at"),
         (r"pagevec lock", "guards a CPU's batch of pages that wait for their LRU list"),
         (r"lruvec lock", "guards the LRU lists of a node"),

@@ -241,8 +241,8 @@ def written() -> list[Path]:
     return [p for folder in folders for kind in ("*.rs", "*.py") for p in folder.rglob(kind)]
 
 
-#: Text that does not count for the width: rows of tables in comments, words for tools, and strings in
-#: code. A comment can be broken anywhere, also in what it quotes.
+#: Text that does not count for the width: rows of tables in comments, words for tools, and strings
+#: in code. A comment can be broken anywhere, also in what it quotes.
 COMMENT = re.compile(r"\s*(?://|#)")
 TABLE = re.compile(r"\s*//[/!]? \|")
 UNBROKEN = re.compile(r'"(?:\\.|[^"\\])*(?:"|\\?$)|  # (?:type:|noqa).*')

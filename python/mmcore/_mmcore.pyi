@@ -886,8 +886,8 @@ class Node:
         ``"kernel"`` or ``"movable"``. Empty for a node that is smaller than a block."""
     def set_huge_pages(self, count: int, *, size: str | int | None = None) -> int:
         """Grows or shrinks the node's pool of huge pages to ``count`` pages of ``size`` (``"2MiB"`` or bytes),
-        as far as there is memory, and returns the number of pages in the pool. Pages above 4 MiB are ranges that
-        are emptied for the pool: their pages move to other frames.
+        as far as there is memory, and returns the number of pages in the pool. Pages above 4 MiB are ranges
+        that are emptied for the pool: their pages move to other frames.
 
         Raises:
             InputError: if ``size`` is a text that is no size, or a number of 16 TiB or more.

@@ -3,8 +3,9 @@
 `plan` lists the variants, `options` has the load and its limits, `runner` counts the variants and
 measures them round by round, `stats` computes confidence intervals, `figures` the numbers of the
 table, `work` compares counts, `gates` judges, `result` is the public result, `text`, `markdown` and
-`plots` show it. `protocol` describes the calls of the core, `against` makes those of another build
-through its `worker`, and `busy` tells what other programs do to the host.
+`plots` show it, `histogram` draws latencies. `protocol` describes the calls of the core, `against`
+makes the same calls in another build, through the module `worker`, and `busy` measures the load of
+the host by other programs.
 """
 
 from __future__ import annotations
@@ -92,26 +93,28 @@ def compare(
         alone: for `load="storm"` and `load="compaction"`: no other thread uses the memory while it
             is migrated. This measures with the least noise, and resolves a few percent within
             seconds.
-        seconds: seconds of measuring. With counting, building and verifying the whole takes at most
-            three times as long, or a minute if that is more: on a busy machine there is less
-            measuring.
+        seconds: seconds of measuring. The whole call, with counting, building and verifying, takes
+            at most three times as long, or a minute if that is more. On a busy machine measuring is
+            cut short to keep this limit.
         nodes: sizes with optional access latencies, "64MiB,256MiB:250ns"; compaction and zram take
             one. Left out: for a trace, a fast node of a quarter of its footprint.
         copy: whether the contents of pages are copied; if not, the protocol alone is timed.
         seed: the seed of the loads and of the order of the variants.
-        precision: the half width of the intervals, as a fraction of the ratio, that is asked for:
-            measuring may stop there, and a result that misses it is inconclusive. Left out: it may
-            stop at 0.005.
-        poison_rate: the share (0 to 1) of migration calls before which a frame fails: with a soft
-            error, in a storm half of them with a hard error.
+        precision: the wanted half width of the intervals, as a fraction of the ratio. Measuring may
+            stop once the intervals are this narrow; a result with wider ones is inconclusive. Left
+            out: measuring may stop at 0.005, and no width is required.
+        poison_rate: the share (0 to 1) of migration calls before which a frame is made to fail. The
+            failures are soft errors; in a storm half of them are hard.
         against: the interpreter of another environment: each variant is compared with the same one
             of the build that is installed there, which runs in a process of its own.
         gate: "work", "time" or both: `Comparison.status` is then "finding" if a variant is worse
             than allowed. With "work" alone, the variants are counted and not timed.
-        at_most: the slowdown that the gate "time" allows, as a fraction. It judges the interval.
-        allow: for counts such as "atomics", how many more for each page the gate "work" allows.
-        work: a file of counts, to which the gate "work" holds the variants instead of the
-            baseline; the gate itself if `gate` is left out.
+        at_most: the slowdown that the gate "time" allows, as a fraction. The gate passes if the
+            whole interval is within it, and fails if the whole interval is beyond it.
+        allow: for counts such as "atomics": the number of additional operations for each migrated
+            page that the gate "work" tolerates.
+        work: a file of counts. The gate "work" then compares the variants with this file and not
+            with the baseline. If `gate` is left out, a file sets `gate="work"`.
         update: write the counts into the file of `work`, and judge nothing.
         progress: called from time to time with the current stage and its share done.
 
@@ -150,9 +153,12 @@ def compare(
         asked=_asked(gates, work, update=update),
     )
     if plan.has_policies and "work" in gates.names:
-        raise InputError("the gate work compares designs: policies have the work of one design")
+        raise InputError(
+            "the gate 'work' cannot judge policies, which all run under one release design: leave"
+            " the gate out, or vary a field of the profile"
+        )
     if "work" in gates.names and work is None and not plan.compared:
-        raise InputError("the gate work needs two variants, --against or --work")
+        raise InputError("the gate 'work' needs two variants, --against or --work")
     if work is not None and not update:
         gates = replace(gates, expected=counts.Expected.read(work, plan))
     if not isinstance(profile, Profile):
@@ -184,7 +190,10 @@ def _gates(
     if update and work is None:
         raise InputError("--update needs the file to write: --work FILE")
     if work is not None and against is not None:
-        raise InputError("the gate work has one measure: give --work or --against")
+        raise InputError(
+            "the gate 'work' compares with a file or with another build, not with both: leave out"
+            " --work or --against"
+        )
     if update and gate:
         raise InputError("--update writes the counts and judges nothing: leave --gate out")
     if update:
@@ -192,7 +201,10 @@ def _gates(
     if work is not None and not update:
         names = (gate,) if isinstance(gate, str) else tuple(gate or ("work",))
         if "work" not in names:
-            raise InputError("--work is the measure of the gate work: give --gate work")
+            raise InputError(
+                "the file of --work is used by the gate 'work' only: add --gate work, or leave"
+                " --work out"
+            )
         gate = names
     made = make_gates(gate, at_most, allow)
     for option, given, name in (

@@ -45,9 +45,9 @@ class Options:
             as 64MiB,256MiB:250ns; None for the sizes of the load.
         copy: whether the contents of pages are copied; False times the protocol alone.
         seed: seed of the loads and of the order of the variants.
-        precision: half width of the intervals, as a fraction, that is asked for: measuring may stop
-            there, and a comparison that misses it is inconclusive. Left out: measuring may stop at
-            0.005, and nothing is asked for.
+        precision: the wanted half width of the intervals, as a fraction of the ratio. Measuring may
+            stop once the intervals are this narrow; a comparison with wider ones is inconclusive.
+            Left out: measuring may stop at 0.005, and no width is required.
         poison_rate: share (0 to 1) of migration calls before which a frame fails.
     """
 

@@ -82,8 +82,9 @@ class Sides:
     """Both sides of a comparison, and the options that name them.
 
     Attributes:
-        first: the first side. A `Difference` between steps has its value as `recorded`.
-        second: the second side. A `Difference` has its value as `replayed`.
+        first: the first side. In a `mmcore.results.Difference`, whose attributes are named for
+            recordings, the value of this side is `recorded`.
+        second: the second side. In a `Difference` its value is `replayed`.
         words: the options of `mmcore diff` that name these sides.
     """
 
@@ -113,7 +114,7 @@ class Sides:
 
 @dataclass(frozen=True, slots=True)
 class TwoSides(Result):
-    """The part that both results of `mmcore.diff` have.
+    """The attributes that the two classes of results of `mmcore.diff` share.
 
     Attributes:
         labels: the names of the two sides.
@@ -166,8 +167,7 @@ def make_sides(
         program: the program, whose `machine` line a whole profile overrides.
 
     Raises:
-        InputError: if the arguments name no two different profiles; the message names the option
-            to change.
+        InputError: if the arguments name no two different profiles.
     """
     named = kernel.split(",") if isinstance(kernel, str) else list(kernel or ())
     # An unknown kernel is refused below, where `Profile` is made of it.

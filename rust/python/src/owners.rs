@@ -1,7 +1,8 @@
 //! Owners of movable pages in explored programs that are written in Python.
 //!
-//! The explorer runs each callback on the host's stack, as part of one step. The callback sees its pages as
-//! they are at that step; what it writes to them is carried over when it returns.
+//! The explorer runs each callback on the stack of its OS thread and not on a coroutine's, as part of one
+//! step. The callback sees copies of its pages as they are at that step. Its writes go to the machine's pages
+//! when it ends, also by an exception.
 
 use crate::errors::misuse;
 use crate::pool::{accounted, refusal};
@@ -16,24 +17,29 @@ use pyo3::exceptions::{PyException, PyIndexError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<ExploredPage>()
 }
 
 /// A page of an explored program, as an owner's callback sees it. It holds no reference. The state is that of
-/// the callback's step. After the callback the page can only be compared, and printed.
+/// the callback's step. After the callback the content can be neither read nor written, and no reference put.
 #[pyclass(frozen, module = "mmcore.handles")]
 pub(crate) struct ExploredPage {
     pfn: Pfn,
     node: usize,
     refcount: u32,
     flags: Vec<String>,
-    words: Mutex<Vec<u64>>,
-    written: Mutex<Vec<(usize, u64)>>,
-    puts: AtomicU32,
-    finished: AtomicBool,
+    /// The work of the callback; `None` after its end. One lock holds all of it: with two, a write of
+    /// another thread could pass the check just before the end and be lost after it.
+    work: Mutex<Option<Work>>,
+}
+
+/// The content that a callback sees, and its changes.
+struct Work {
+    words: Vec<u64>,
+    written: Vec<(usize, u64)>,
+    puts: u32,
 }
 
 impl ExploredPage {
@@ -44,32 +50,31 @@ impl ExploredPage {
             node: view.node_of(pfn),
             refcount: word.count(),
             flags: word.flags().iter_names().map(|(name, _)| name.to_ascii_lowercase()).collect(),
-            words: Mutex::new((0..WORDS).map(|word| view.load(pfn, word)).collect()),
-            written: Mutex::default(),
-            puts: AtomicU32::new(0),
-            finished: AtomicBool::new(false),
+            work: Mutex::new(Some(Work {
+                words: (0..WORDS).map(|word| view.load(pfn, word)).collect(),
+                written: Vec::new(),
+                puts: 0,
+            })),
         }
     }
 
-    /// Ends the callback: carries the writes over, and returns the references to put.
+    /// Ends the callback: copies its writes to the machine's page, and returns the number of references to
+    /// put.
     fn end(&self, view: &dyn PageView) -> u32 {
-        // Relaxed (both): the interpreter's lock orders the accesses.
-        self.finished.store(true, Ordering::Relaxed);
-        self.written.lock().drain(..).for_each(|(word, value)| view.store(self.pfn, word, value));
-        self.puts.load(Ordering::Relaxed)
+        let Some(work) = self.work.lock().take() else { return 0 };
+        work.written.into_iter().for_each(|(word, value)| view.store(self.pfn, word, value));
+        work.puts
     }
 
-    /// Refuses a word that a page does not have, and a page whose callback has ended.
-    fn may(&self, word: usize) -> PyResult<()> {
-        // Relaxed: as in `end`.
-        if self.finished.load(Ordering::Relaxed) {
-            return Err(misuse("a page of an explored program can be used only inside of the callback"));
-        }
-        match word < WORDS {
-            true => Ok(()),
-            false => Err(PyIndexError::new_err(format!("no word {word}: a page has {WORDS}"))),
-        }
+    /// Does a part of the callback's work. Refuses a page whose callback has ended.
+    fn working<T>(&self, part: impl FnOnce(&mut Work) -> PyResult<T>) -> PyResult<T> {
+        let refused = || misuse("the content of an explored page can be used only inside of its callback");
+        part(self.work.lock().as_mut().ok_or_else(refused)?)
     }
+}
+
+fn no_word(word: usize) -> PyErr {
+    PyIndexError::new_err(format!("no word {word}: a page has {WORDS}"))
 }
 
 #[pymethods]
@@ -108,8 +113,7 @@ impl ExploredPage {
     ///     MisuseError: after the callback.
     #[pyo3(signature = (word=0))]
     fn read(&self, word: usize) -> PyResult<u64> {
-        self.may(word)?;
-        Ok(self.words.lock()[word])
+        self.working(|work| work.words.get(word).copied().ok_or_else(|| no_word(word)))
     }
 
     /// Writes one word of the content.
@@ -122,10 +126,11 @@ impl ExploredPage {
     ///     IndexError: if a page has no such word.
     ///     MisuseError: after the callback.
     fn write(&self, word: usize, value: u64) -> PyResult<()> {
-        self.may(word)?;
-        self.words.lock()[word] = value;
-        self.written.lock().push((word, value));
-        Ok(())
+        self.working(|work| {
+            *work.words.get_mut(word).ok_or_else(|| no_word(word))? = value;
+            work.written.push((word, value));
+            Ok(())
+        })
     }
 
     /// Copies the content of another page.
@@ -144,10 +149,10 @@ impl ExploredPage {
     /// Raises:
     ///     MisuseError: after the callback.
     fn put(&self) -> PyResult<()> {
-        self.may(0)?;
-        // Relaxed: as in `end`.
-        self.puts.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        self.working(|work| {
+            work.puts = work.puts.saturating_add(1);
+            Ok(())
+        })
     }
 
     fn __index__(&self) -> u32 {
@@ -168,8 +173,9 @@ impl ExploredPage {
     }
 }
 
-/// The exception by which an owner has ended the call: `KeyboardInterrupt`, `SystemExit` or another one that
-/// is no `Exception`. Any other exception is a bug of the owner, which the search reports.
+/// The exception by which an owner has ended the user's call of the explorer: `KeyboardInterrupt`,
+/// `SystemExit` or another one that is no `Exception`. An `OSError` from `isolate` or `migrate` is a refusal.
+/// Any other exception is a bug of the owner, which the search reports.
 #[derive(Default)]
 pub(crate) struct Ended(Mutex<Option<PyErr>>);
 
@@ -179,7 +185,8 @@ impl Ended {
         self.0.lock().take()
     }
 
-    /// An exception of an owner as one line. The first one that ends the call is kept.
+    /// Returns an owner's exception as one line. If the exception ends the call and is the first to do so,
+    /// it is kept.
     fn line(&self, py: Python<'_>, raised: PyErr) -> String {
         let line = exception_line(py, &raised);
         if !raised.is_instance_of::<PyException>(py) {
@@ -203,7 +210,7 @@ pub(crate) struct PythonOwners {
 }
 
 impl PythonOwners {
-    /// Brings the owners to the calling thread, which explores alone.
+    /// Packs the owners for the thread that explores.
     pub fn bring(owners: Option<&Bound<'_, PyDict>>) -> PyResult<Brought> {
         let Some(owners) = owners.filter(|owners| !owners.is_empty()) else { return Ok(Brought(None)) };
         let owners = owners.iter().map(|(name, owner)| Ok((name.extract::<String>()?, owner.unbind())));
@@ -221,6 +228,7 @@ impl Brought {
         self.0.as_ref().map_or_else(Arc::default, |owners| Arc::clone(&owners.ended))
     }
 
+    /// Brings the owners to the calling thread, which explores.
     pub fn arrive(self) {
         bring_owners(self.0.map(|owners| owners as Arc<dyn Owners>));
     }
@@ -256,7 +264,7 @@ fn exception_line(py: Python<'_>, raised: &PyErr) -> String {
     if line.is_empty() { class } else { format!("{class}: {line}") }
 }
 
-/// An owner in one world of the explorer.
+/// The copy of an owner that belongs to one machine of the explorer.
 struct PythonCallbacks {
     /// The owner of the present schedule; `None` if it could not be copied.
     live: Mutex<Option<Py<PyAny>>>,

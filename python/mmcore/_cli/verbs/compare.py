@@ -48,9 +48,10 @@ class GateWords:
             the measured interval. Give the option twice for both. With work alone nothing is
             timed.
         at_most: the slowdown that the gate time allows, such as 3%.
-        allow: COUNT=+N: how many more of a count the gate work allows for each page, such as
-            atomics=+0.5.
-        work: a file of counts, to which the gate work holds the variants instead of the baseline.
+        allow: COUNT=+N: the additional operations for each migrated page that the gate 'work'
+            tolerates, such as atomics=+0.5.
+        work: a file of counts, with which the gate 'work' compares the variants, and not with the
+            baseline.
         update: write the file of counts anew, and judge nothing.
     """
 

@@ -27,12 +27,12 @@ def replay(
     Exit code 0: no rule breaks; 1: one does.
 
     Args:
-        what: a file written by --save, 'PROGRAM @ SCHEDULE' as a counterexample prints it, or a
-            program file (- for the standard input) followed by a schedule.
+        what: a file written by --save, 'PROGRAM @ SCHEDULE' as a counterexample prints it (a text
+            with an @), or a program file (- for the standard input) followed by a schedule.
         schedule: the schedule for a program file, such as 0x93,1; an empty one runs each thread to
             its end.
-        memory: sc, where all threads see a store at once, or tso, the memory of x86, where stores
-            wait in a buffer of their thread; instead of the program's.
+        memory: the memory model, in place of the program's: sc (all threads see a store at once) or
+            tso (that of x86: stores wait in a buffer of their thread).
         mutation: put this defect into the core.
         max_steps: a schedule of more steps counts as endless.
         machine: the profile of the machine.

@@ -12,13 +12,13 @@
 //! program text. The kernel handles those as clean file pages, but a replay of the trace accesses
 //! anonymous memory.
 //!
-//! Three things can go wrong. The traced program may write to the stream of lackey; the error names
+//! Three things need care. The traced program may write to the stream of lackey; the error names
 //! the line, and the option `--log-file` of valgrind avoids it. The text arrives in chunks and may
 //! be cut within a line. An access may touch two pages.
 
 use std::collections::HashMap;
 
-/// Bytes in a page, as a power of two: traces are cut into the pages of the machine.
+/// The base-2 logarithm of a page's bytes. An address is divided by the page size of the machine.
 const PAGE_SHIFT: u32 = 12;
 
 /// Slots of the direct-mapped cache in front of the page index. Most accesses hit a page that was
@@ -89,7 +89,8 @@ impl Lackey {
     /// Parses the next piece of the text.
     ///
     /// # Errors
-    /// The first line that is not a lackey record; nothing after it is read.
+    /// The first line that is not a lackey record, has no end, or accesses memory past the end of all
+    /// addresses; and the page that is one too many. Nothing after it is read.
     pub fn feed(&mut self, mut chunk: &[u8]) -> Result<(), TraceError> {
         if !self.carry.is_empty() {
             let Some(end) = chunk.iter().position(|&byte| byte == b'\n') else {

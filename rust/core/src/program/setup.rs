@@ -6,7 +6,7 @@ use crate::machine::{Config, MAX_FRAMES, MAX_NODES, NodeConfig};
 use crate::profile::Profile;
 use crate::program::session::MAX_THREADS;
 
-/// Defaults for the fields that a `machine` line leaves out.
+/// Defaults for fields that a `machine` line leaves out, and the limits of the runner of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Defaults {
     /// The number of nodes.
@@ -15,23 +15,32 @@ pub struct Defaults {
     pub pages: u32,
     /// The number of CPUs.
     pub cpus: u32,
-    /// The number of owner slots.
+    /// The number of owner slots, which no program can set.
     pub owners: usize,
     /// The most threads of a program.
     pub threads: usize,
+    /// The runner, as errors name it.
+    pub runner: &'static str,
 }
 
 impl Defaults {
-    /// The defaults for real threads: two nodes of 256 MiB, as the recorded guest has. Unused
-    /// frames take no host memory.
-    pub const RUN: Defaults =
-        Defaults { nodes: 2, pages: 1 << 16, cpus: 2, owners: 1 << 16, threads: MAX_THREADS };
+    /// The defaults for real threads: two nodes of 256 MiB, like the virtual machine in which the
+    /// recordings were made (`docs/conformance.md`). Unused frames take no host memory.
+    pub const RUN: Defaults = Defaults {
+        nodes: 2,
+        pages: 1 << 16,
+        cpus: 2,
+        owners: 1 << 16,
+        threads: MAX_THREADS,
+        runner: "a run on real threads",
+    };
     /// The defaults for the explorer: a small machine, because each of millions of schedules ends
     /// with an audit.
-    pub const EXPLORE: Defaults = Defaults { nodes: 2, pages: 8, cpus: 2, owners: 8, threads: 8 };
+    pub const EXPLORE: Defaults =
+        Defaults { nodes: 2, pages: 8, cpus: 2, owners: 8, threads: 8, runner: "the explorer" };
 }
 
-/// The error for a program that cannot be run: the reason and the remedy, on one line.
+/// The error for a program that cannot be run: the reason with the limit or the accepted values, on one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SetupError(pub String);
@@ -125,7 +134,8 @@ impl Program {
         let config = self.machine.clone().unwrap_or_default().overridden(overrides).config(defaults)?;
         if self.threads.len() > defaults.threads {
             return refuse(format!(
-                "a program has {} threads at most here, not {}",
+                "{} takes at most {} threads, and the program has {}",
+                defaults.runner,
                 defaults.threads,
                 self.threads.len()
             ));

@@ -1,7 +1,7 @@
 //! Operation counts: the numbers that the counting build records for each thread, as plain data.
 //!
-//! The type exists in every build so that reports have one shape; only the counting door
-//! ever changes the numbers.
+//! [`Ops`] exists in every build, so that reports have one shape. Only the counting build
+//! (`sync/counted.rs`) ever changes its numbers.
 
 pub(crate) mod counts;
 

@@ -9,7 +9,7 @@ use crate::sync::{AtomicU32, AtomicU64, Lock, Ordering, PlainU64, RwLock};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-/// The store behind a file.
+/// The kind of a file, which decides where the content of pages that leave the memory is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FileKind {
     /// A file of a disk: pages are read in and written back.
@@ -40,7 +40,7 @@ pub const MAX_FILE_PAGES: u32 = 1 << 24;
 /// A file, which lives until it is removed and no area maps it any more.
 #[derive(Debug)]
 pub struct File {
-    /// The store behind the file.
+    /// The kind of the file.
     pub kind: FileKind,
     /// The file's owner slot, which its pages name.
     pub owner: OwnerId,
@@ -61,16 +61,16 @@ pub struct File {
     pub(super) invalidate: RwLock<()>,
     /// The tree lock (`i_pages`): held for every change of a slot.
     pub(super) tree: Lock<()>,
-    /// The page that was read last through the file, plus one. A read that goes on in this page
-    /// does not mark it again.
+    /// The page that was read last through the file, plus one. For a file of a disk, a read that goes
+    /// on in this page does not mark it again.
     pub(super) last_read: AtomicU32,
     /// Not 0 if dirty data was lost since the last sync that reported a loss (`wb_err`).
     pub(super) lost: AtomicU32,
     /// The pages whose dirty content was ever lost.
     pub(super) lost_pages: Lock<BTreeSet<u32>>,
-    /// The policy of each page, as the bits of [`Policy`]. Empty for a file of a disk, whose pages
-    /// come from the node of the task that needs them. The policy of an area that maps a memory
-    /// file is the file's (`shmem_set_policy`).
+    /// The allocation policy (`mbind`) of each page, as bits of [`Attributes`]. Empty for a file of a
+    /// disk, whose pages come from the node of the task that needs them. A policy that is set on an
+    /// area of a memory file is stored here, in the file (`shmem_set_policy`).
     pub(super) policies: Table<AtomicU32>,
     pub(super) slots: Table<AtomicU64>,
     /// The words on disk; `None` for other kinds of files, and on an unbacked machine. The end of a
@@ -80,14 +80,14 @@ pub struct File {
 }
 
 impl File {
-    /// Names the word at `address` for traces; `None` if it is not a word of the file.
+    /// Names the word at `address` for the steps of a race; `None` if it is not a word of the file.
     pub fn field_at(&self, address: usize) -> Option<String> {
         let fields = [
             (&self.size, "size"),
             (&self.links, "links"),
             (&self.removed, "removed"),
-            (&self.top, "highest page"),
-            (&self.last_read, "page read last"),
+            (&self.top, "first slot beyond all filled ones"),
+            (&self.last_read, "page read last, plus one"),
             (&self.lost, "lost data"),
         ];
         let at = |word: &AtomicU32| std::ptr::from_ref(word).addr() == address;
@@ -104,8 +104,8 @@ impl File {
     /// Returns the number of pages that the file has now.
     #[inline]
     pub fn pages(&self) -> u32 {
-        // Acquire pairs with the Release of truncation: a thread that reads the new size comes
-        // after the truncation was decided.
+        // Acquire pairs with the Release of truncation: a thread that reads the new size also sees
+        // everything that the truncating thread did before it set the size.
         self.size.load(Ordering::Acquire)
     }
 
@@ -138,8 +138,8 @@ impl File {
     /// Returns the policy of a page, if one was set.
     #[inline]
     pub(in crate::map) fn policy(&self, index: u32) -> Option<Policy> {
-        // Relaxed: a policy publishes nothing else, and a page may be made just before a policy is
-        // set.
+        // Relaxed: a policy publishes no other data. A thread that misses a new policy behaves as if
+        // it had made the page just before the policy was set, which is allowed.
         let bits = self.policies.get(index as usize)?.load(Ordering::Relaxed);
         Attributes::from_bits_retain(bits).policy()
     }
@@ -154,7 +154,7 @@ impl File {
         }
     }
 
-    /// Returns a word of the store behind the file; `None` without a store.
+    /// Returns a word of the file's disk; `None` without a disk.
     pub(crate) fn stored(&self, index: u32, word: usize) -> Option<u64> {
         self.disk.as_ref()?.get(index as usize * WORDS + word).map(PlainU64::peek)
     }

@@ -13,9 +13,9 @@ use crate::sync::interrupted;
 use std::sync::Arc;
 
 impl<R: Release> Machine<R> {
-    /// Frees up to `wanted` pages of a node, oldest generation first. Each round scans the class
-    /// whose oldest generation is older, and file pages if the two are equally old. Every page is
-    /// scanned at most twice, and the generations age at most as often as there can be generations.
+    /// Frees up to `wanted` pages of a node, oldest generation first. Each round scans the class that
+    /// [`Machine::class_to_scan`] chooses. All rounds together scan at most about twice as many pages as
+    /// the lists had, and the generations age at most as often as there can be generations.
     pub(super) fn shrink_generations(&self, node: usize, wanted: u32, by: Reclaimer) -> u32 {
         let mut freed = 0;
         let mut agings = 0;
@@ -44,7 +44,8 @@ impl<R: Release> Machine<R> {
         freed
     }
 
-    /// Returns true if files are scanned next, false for anonymous memory.
+    /// Returns true if files are scanned next, false for anonymous memory: the class whose oldest generation
+    /// is older, and files if the two are equally old. Without a free swap slot only files are scanned.
     fn class_to_scan(&self, node: usize) -> bool {
         if self.swap.free_slots() == 0 {
             return true;
@@ -61,8 +62,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Ages a node: pages that entries have used since the last aging become the youngest
-    /// generation, and a new generation begins. Returns how many entries were used.
+    /// Ages a node: moves the pages that were accessed through an entry since the last aging to the youngest
+    /// generation, and then begins a new, empty youngest one. Returns the number of accessed entries.
     pub(super) fn age_generations(&self, node: usize) -> u32 {
         let mut used = 0;
         // An allocation may run under the lock of a space, so its reclaim walks no space. Such a reclaim sees

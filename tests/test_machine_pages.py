@@ -359,3 +359,30 @@ def test_a_migration_waits_for_the_lock_of_another_thread(page):
     assert not thread.is_alive() or new.node == 1
     moved.set()
     thread.join()
+
+
+def test_an_isolated_page_in_use_is_put_back_and_not_put(machine):
+    region = machine.address_space().mmap("4KiB")
+    region.fault(0, write=True)
+    machine.drain()
+    page = region.page(0)
+    isolated = page.isolate()
+    error = refused(isolated.put)
+    assert error.errno == errno.EBUSY
+    assert "put it back instead" in str(error)
+    machine.audit().raise_for_findings()
+    isolated.putback()
+    machine.drain()
+    region.unmap()
+    machine.audit().raise_for_findings()
+    assert page.refcount == 0
+
+
+def test_the_error_for_a_page_that_is_on_no_list_says_the_holders_once(machine):
+    region = machine.address_space().mmap("4KiB")
+    region.fault(0, write=True)
+    text = str(refused(region.page(0).isolate))
+    assert "count 2, mapcount 1, flags" in text
+    assert text.count("uptodate") == 1
+    assert "batch of cpu" in text.lower()
+    assert "the machine has" in str(refused(lambda: machine.page(10**6)))

@@ -21,14 +21,18 @@
 //! that `Machine::step` names. A fault at a step does only things that another thread could do at
 //! that moment, and never waits.
 //!
+//! A thread of a program arms a fault in its own next operation instead (`next`).
+//!
 //! References and bad frames stay until the plan ends. [`Machine::disarm`] returns those that are
 //! left, and [`Machine::settle`] puts the references and handles the failures.
 //!
 //! # Cost
 //!
 //! The plans are kept in the recorder of calls. A machine without any plan or recording so far has
-//! no recorder, and a site costs one test of a word that never changes.
+//! no recorder, and no faults of threads; a site costs one test each of two words that never change.
 
+pub(crate) mod armed;
+mod next;
 pub(crate) mod plan;
 mod step;
 
@@ -69,10 +73,12 @@ impl<R: Designed> Machine<R> {
     /// strikes. Hot paths use this function, because it makes no error value.
     #[inline]
     pub(crate) fn strikes(&self, kind: Kind, site: &'static str, pfn: Option<Pfn>) -> bool {
-        match self.recorder.get() {
+        // Both count the site: neither hides it from the other.
+        let planned = match self.recorder.get() {
             Some(recorder) => recorder.plans.strike(kind, site, pfn),
             None => false,
-        }
+        };
+        self.next_strikes(kind) || planned
     }
 
     /// Passes the site of an allocation that is about to be made. `ENOMEM` if the allocation is to
@@ -111,7 +117,8 @@ impl<R: Designed> Machine<R> {
     /// the thread has a fatal signal.
     #[inline]
     pub(crate) fn may_go_on(&self, site: &'static str) -> Result<()> {
-        if self.recorder.get().is_some_and(|recorder| recorder.plans.is_killed(site)) {
+        let planned = self.recorder.get().is_some_and(|recorder| recorder.plans.is_killed(site));
+        if self.next_strikes(Kind::Killed) || planned {
             let why = "the thread was killed: the fault is an injected one";
             return Err(Error::new(Errno::EINTR, why));
         }

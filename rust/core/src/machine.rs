@@ -18,6 +18,7 @@ use crate::contig::pool::HugePages;
 use crate::error::{Errno, Error, Result};
 use crate::failure::books::Failure;
 use crate::hotplug::blocks::{BlockState, Blocks, Hotplug, ZoneKind};
+use crate::inject::armed::Faults;
 use crate::lru::batch::Batches;
 use crate::lru::lruvec::Lruvec;
 use crate::map::space::Spaces;
@@ -138,6 +139,8 @@ pub struct Machine<R: Designed> {
     arrivals: AtomicU32,
     /// The recorder of the protocol's calls, if they are recorded.
     pub(crate) recorder: Recording,
+    /// The faults that threads have armed for their own next operations.
+    pub(crate) next_faults: Faults,
     /// The state that the release design keeps for this machine.
     pub(crate) design: R::State,
 }
@@ -311,6 +314,7 @@ impl<R: Designed> Machine<R> {
             bindings: Box::new(std::array::from_fn(|_| PlainU32::new(0))),
             arrivals: AtomicU32::new(0),
             recorder: Recorder::of(config.calls),
+            next_faults: Faults::new(),
             design: R::State::default(),
         };
         machine.adapt_watermarks();

@@ -307,4 +307,24 @@ mutations! {
     /// A fault that tries again, because another thread has filled the slot of the swap cache meanwhile,
     /// forgets the page that it has allocated.
     RetryLosesPage = "retry-loses-page", "swap";
+    /// A page whose write to swap has failed stays clean, so that reclaim drops it.
+    FailedSwapoutCleans = "failed-swapout-cleans", "`end_swap_bio_write`";
+    /// A write to a disk that fails is told by no sync.
+    LostWriteUntold = "lost-write-untold", "b4678df184b3 (its idea)";
+    /// A sync takes the note of lost data in two steps, so that two of them tell one loss.
+    LossToldTwice = "loss-told-twice", "`file_check_and_advance_wb_err`";
+    /// A copy on write that fails does not give its new page back.
+    FailedCopyKeepsPage = "failed-copy-keeps-page", "copy on write";
+    /// A page that could not be read from its disk stays in the page cache.
+    FailedReadStaysCached = "failed-read-stays-cached", "page cache";
+    /// A read from swap past the cache that fails leaves its mark on the slot.
+    FailedSwapinKeepsMark = "failed-swapin-keeps-mark", "13ddaf26be32 (its idea)";
+    /// An object of zsmalloc for which there is no zspage does not give its handle back.
+    FailedStoreKeepsHandle = "failed-store-keeps-handle", "zsmalloc";
+    /// A fork that fails on its way does not end the child.
+    FailedForkKeepsChild = "failed-fork-keeps-child", "fork";
+    /// A migration that finds no memory for a page forgets the pages behind it.
+    UntriedPagesForgotten = "untried-pages-forgotten", "migration";
+    /// A migration whose copy fails for good leaves its page locked and its migration entries behind.
+    FailedCopyNotUndone = "failed-copy-not-undone", "migration";
 }

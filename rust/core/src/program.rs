@@ -78,6 +78,7 @@ pub use json::{JsonError, SCHEMA};
 pub use move_option::MoveOption;
 pub use op::{Op, operations};
 pub use parse::parse;
+pub(crate) use refused::NO_SITE;
 pub use refused::Refused;
 pub use select::{
     Address, Allocated, BalloonName, Child, FrameRange, Movable, Owner, PageRange, PinName, Region, Sel,
@@ -86,9 +87,9 @@ pub use select::{
 pub use setup::{Defaults, SetupError};
 pub use spec::{ArgSpec, OpSpec, Place};
 pub use word::{
-    Advice, Backing, BlockAction, LayoutOption, LookAt, MadvOption, MbindOption, MemoryModel, Mode, NotThis,
-    PhysAction, PinKind, Priority, PutOption, Reason, SwapOption, Switch, Syntax, Token, Tracing, Watermarks,
-    Word,
+    Advice, Backing, BlockAction, FaultKind, LayoutOption, LookAt, MadvOption, MbindOption, MemoryModel,
+    Mode, NotThis, PhysAction, PinKind, Priority, PutOption, Reason, SwapOption, Switch, Syntax, Token,
+    Tracing, Watermarks, Word,
 };
 
 /// A program: the set-up, the threads, and the operations after them.

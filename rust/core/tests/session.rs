@@ -396,6 +396,26 @@ fn a_private_copy_keeps_the_content_that_its_file_had() {
 }
 
 #[test]
+fn a_fault_ends_with_the_operation_after_it() {
+    let mut bench = Bench::<mmcore::release::Split>::new();
+    bench.does("map r0 anon 1\nwrite r0");
+    let mut program = |lines: &str| {
+        let mut steps = lines.lines().map(|line| bench.step(line));
+        steps.by_ref().last().map(|step| (step.errno, step.fault)).unwrap()
+    };
+    assert_eq!(program("fail no_memory\ndrain"), (None, Some(0)));
+    assert_eq!(program("fork c0"), (None, None));
+    assert_eq!(program("fail no_memory times=2\nfork c1"), (Some(Errno::ENOMEM), Some(1)));
+    // Another line replaces the first.
+    assert_eq!(program("fail no_memory\nfail killed nth=9\nfork c1"), (None, Some(0)));
+    // The fault of one actor is not that of another one of the same thread.
+    let mut other = Actor::thread(0);
+    bench.session.step(&mut other, &"fail no_memory".parse::<Op>().unwrap());
+    assert_eq!(bench.step("fork c2").fault, None);
+    bench.is_clean();
+}
+
+#[test]
 fn content_that_is_not_what_was_written_is_a_finding() {
     let mut bench = Bench::<mmcore::release::Split>::new();
     bench.does("map r0 anon 1\nwrite r0\nmovable m0 1");
@@ -423,7 +443,8 @@ fn every_operation_answers() {
         begin_writeback r9\nend_writeback r9\ntruncate r9 0\nage\nreclaim 1\nmap r8 anon 2 order=1\n\
         write r8\nsplit r8:0\nnuma_fault r8:0 node=1\ndemote r8:1 node=1\ninflate 1\ndeflate 1\n\
         map r7 anon 1\nwrite r7\nsoft_offline r7\nmemory_failure r7\nalloc_range p2 60 2\nfree p2\n\
-        zs_free_empty\ncompact_for order=2 node=1\nkcompactd order=2 node=0\nkswapd node=1";
+        zs_free_empty\ncompact_for order=2 node=1\nkcompactd order=2 node=0\nkswapd node=1\n\
+        fail killed nth=2";
     let mut seen = BTreeSet::new();
     let mut bench = Bench::<mmcore::release::Packed>::new();
     for line in STEPS.lines().chain(include_str!("data/recorded_ops.txt").lines()).map(str::trim) {

@@ -117,19 +117,18 @@ impl<R: Designed> Machine<R> {
         result
     }
 
-    /// Returns true if the machine has a recorder. Then the steps of each page end before those of the next
-    /// page begin, as in the recorded kernels; otherwise steps run for many pages at once.
+    /// Returns true if the machine has a recorder, or the calling thread a fault that counts its steps. Then
+    /// the steps of each page end before those of the next page begin, as in the recorded kernels; otherwise
+    /// steps run for many pages at once.
     #[inline]
     pub(crate) fn records_calls(&self) -> bool {
-        self.recorder.get().is_some()
+        self.recorder.get().is_some() || self.next_fault().is_some()
     }
 
     /// Returns true if an injected fault makes the copy of a migration meet a machine check.
     #[inline]
     pub(crate) fn copy_strikes(&self, src: Pfn) -> bool {
-        self.recorder.get().is_some_and(|recorder| {
-            recorder.plans.strike(Kind::CopyFailure, "copy of a migration", Some(src))
-        })
+        self.strikes(Kind::CopyFailure, "copy of a migration", Some(src))
     }
 
     /// Records the return of a call whose entry is not recorded.

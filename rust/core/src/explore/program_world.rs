@@ -211,7 +211,8 @@ impl ProgramWorld {
             if let Some(finding) = step.findings.first() {
                 return Err(WorldError::Broken(violation(finding)));
             }
-            if let Some(problem) = step.problem {
+            // A fault of the set-up is to make its operation fail.
+            if let Some(problem) = step.problem.filter(|_| step.fault.is_none_or(|struck| struck == 0)) {
                 return Err(WorldError::Refused(format!("the set-up cannot `{op}`: {problem}")));
             }
         }
@@ -248,6 +249,8 @@ impl ProgramWorld {
 
     /// Runs thread `thread` of an oracle.
     fn run_in_turns(&self, thread: usize, actor: &mut Actor, turns: &Turns) {
+        // The fault for the next operation. The drain with which an operation begins is not it yet.
+        let mut fault = None;
         for (number, unit) in turns.units()[thread].iter().enumerate() {
             // A step, at which the thread waits for its turn. SeqCst: the kind of the step has no meaning.
             fence(Ordering::SeqCst);
@@ -260,7 +263,11 @@ impl ProgramWorld {
             }
             let answer = match &unit.does {
                 Some(op) => {
+                    if let Some(times) = turns.strikes_in(thread, unit) {
+                        self.session.give_fault(actor, fault, times);
+                    }
                     let step = self.session.step(actor, op);
+                    fault = self.session.take_fault(actor).or(fault);
                     if !step.findings.is_empty() {
                         turns.block();
                     }

@@ -124,6 +124,7 @@ fn search(program: &Program, outcome: &Outcome, turns: &Turns, oracle: &mut dyn 
     let mut nearest: Option<(usize, String)> = None;
     let total: usize = turns.units().iter().map(Vec::len).sum();
     loop {
+        turns.strikes(&outcome.answers);
         turns.begin(path.iter().map(|choice| choice.all[choice.at]).collect());
         let end = oracle.perform();
         let mut taken = turns.taken();

@@ -6,7 +6,7 @@
 
 use crate::error::Errno;
 use crate::program::session::Step;
-use crate::program::{Op, Program, Refused};
+use crate::program::{NO_SITE, Op, Program, Refused};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -43,6 +43,18 @@ impl Tally {
     /// `finally`.
     #[inline]
     pub fn add(&self, section: usize, i: usize, op: &Op, step: &Step) {
+        // The operation after a `fail` tells whether the fault has struck.
+        if matches!(op, Op::Fail { .. }) {
+            return;
+        }
+        if let Some((struck, armed)) = step.fault.zip(i.checked_sub(1)) {
+            let armed = &self.sections[section][armed];
+            match struck {
+                0 => armed.missed(),
+                // Relaxed: as below.
+                _ => armed.had_effect.store(true, Ordering::Relaxed),
+            }
+        }
         let tally = &self.sections[section][i];
         // Relaxed: a job that misses the effect which another job has just noted tallies once more.
         if tally.had_effect.load(Ordering::Relaxed) {
@@ -101,6 +113,13 @@ impl Tally {
 }
 
 impl OpTally {
+    /// Notes that the fault which the operation armed has not struck.
+    fn missed(&self) {
+        // Relaxed: as in `Tally::add`.
+        self.tried.store(true, Ordering::Relaxed);
+        self.reason.get_or_init(|| NO_SITE.into());
+    }
+
     /// True if it was tried and never had an effect.
     fn never_had_effect(&self) -> bool {
         // Relaxed (both): joining the jobs has ordered their stores before these loads.

@@ -522,7 +522,9 @@ impl<R: Release> Machine<R> {
     pub(super) fn copied_page(&self, area: &Area, index: u32, from: Pfn) -> Result<Pfn> {
         let pfn = self.alloc_for(area, index)?;
         if let Err(error) = self.may_copy("copy of a private page", from) {
-            self.put(pfn);
+            if !mutated(Mutation::FailedCopyKeepsPage) {
+                self.put(pfn);
+            }
             return Err(error);
         }
         self.copy_shared(from, pfn);

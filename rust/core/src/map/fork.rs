@@ -68,7 +68,9 @@ impl<R: Release> Machine<R> {
         drop(areas);
         let child = self.register(id, faults, children, next, Some(space.id));
         if let Err(error) = copied {
-            self.exit(&child);
+            if !mutated(Mutation::FailedForkKeepsChild) {
+                self.exit(&child);
+            }
             return Err(error);
         }
         Ok(child)

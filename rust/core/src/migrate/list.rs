@@ -328,7 +328,9 @@ impl<R: Release> Machine<R> {
                             Err(Stop::Again) => again.push(*pair),
                             Err(_) => {
                                 result.refused += 1;
-                                self.migrate_undo(*pair, target);
+                                if !mutated(Mutation::FailedCopyNotUndone) {
+                                    self.migrate_undo(*pair, target);
+                                }
                                 failed.push(pair.src);
                             }
                         }
@@ -349,7 +351,9 @@ impl<R: Release> Machine<R> {
         }
         result.failed = result.split;
         self.note_failed(&failed, &mut result);
-        failed.append(&mut untried);
+        if !mutated(Mutation::UntriedPagesForgotten) {
+            failed.append(&mut untried);
+        }
         *list = failed;
         result
     }

@@ -11,6 +11,7 @@
 
 use std::any::Any;
 use std::fmt::{self, Display};
+use std::num::NonZeroU8;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +22,8 @@ use super::move_option::MoveOption;
 use super::select::{Address, Allocated, Child, Movable, Owner, PinName, Region, Sel, Store, Sum};
 use super::spec::{Kind, OpSpec, Place};
 use super::word::{
-    Advice, Backing, BlockAction, LayoutOption, LookAt, MadvOption, MbindOption, Mode, PhysAction, PinKind,
-    Priority, PutOption, Reason, SwapOption, Switch, Thing, Token, Tracing, Watermarks, Word, quote,
+    Advice, Backing, BlockAction, FaultKind, LayoutOption, LookAt, MadvOption, MbindOption, Mode, PhysAction,
+    PinKind, Priority, PutOption, Reason, SwapOption, Switch, Thing, Token, Tracing, Watermarks, Word, quote,
 };
 
 macro_rules! operations {
@@ -351,6 +352,9 @@ operations! {
     Step Freeze = "freeze" { pages: Sum<Owner> } [refs: u32];
     /// Unfreezes the pages that `freeze` froze, to this count: folio_ref_unfreeze().
     Step Unfreeze = "unfreeze" { pages: Sum<Owner> } [refs: u32];
+    /// Makes a step of this thread's next operation fail: the `nth` one (1 if not given) at which a fault
+    /// of this kind can strike, or `times` of them in a row. The fault ends with that operation.
+    Step Fail = "fail" { fault: FaultKind } [nth: Option<NonZeroU8>, times: Option<NonZeroU8>];
     /// Checks every invariant of the machine.
     Step Audit = "audit" {} [];
 }

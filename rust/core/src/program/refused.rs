@@ -7,6 +7,9 @@ use crate::error::Errno;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
+/// The reason why a `fail` had no effect.
+pub(crate) const NO_SITE: &str = "the operation after it never came to such a step";
+
 /// An operation that never had an effect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refused {

@@ -8,7 +8,7 @@ use super::crew::Crew;
 use super::session::{Session, Step};
 use super::setup::{Defaults, SetupError};
 use super::watch::watched;
-use super::{MachineSpec, Op, Program, Refused};
+use super::{MachineSpec, NO_SITE, Op, Program, Refused};
 use crate::error::Errno;
 use crate::machine::Config;
 use crate::release::Chosen;
@@ -126,6 +126,14 @@ impl Seen {
                 continue;
             };
             *seen.seen.entry(outcome(&row.step)).or_default() += 1;
+            // The operation after a `fail` tells whether the fault has struck.
+            if matches!(self.ops[at], Op::Fail { .. }) {
+                continue;
+            }
+            if let Some(struck) = row.step.fault {
+                self.had_effect[at - 1] |= struck > 0;
+                self.failed[at - 1].get_or_insert_with(|| (BTreeSet::new(), NO_SITE.into()));
+            }
             if self.had_effect[at] || row.step.did_anything(&self.ops[at]) {
                 self.had_effect[at] = true;
                 continue;

@@ -11,6 +11,7 @@
 //! | `compact` | compaction and its settings |
 //! | `memory` | memory policy: mlock, madvise, mbind, migrate_pages |
 //! | `failure` | memory failure: soft offline, poison, unpoison |
+//! | `fault` | faults that a program puts into its operations |
 //! | `guest` | the work that the recorded guest does beside a script |
 //! | `hotplug` | memory blocks, huge pages, contiguous ranges |
 //! | `pages` | single steps on pages |
@@ -52,6 +53,7 @@ mod content;
 #[cfg(feature = "explored")]
 mod end;
 mod failure;
+mod fault;
 mod file;
 #[cfg(not(feature = "explored"))]
 mod guest;
@@ -231,8 +233,22 @@ impl<R: Release> Session<R> {
         Auditor::default().audit(&self.machine, handles)
     }
 
-    /// Performs one operation.
+    /// Performs one operation. The fault that `fail` has asked for before it is armed as it begins, and ends
+    /// with it.
     pub fn step(&self, actor: &mut Actor, op: &Op) -> Step {
+        if let Op::Fail { fault, nth, times } = op {
+            actor.fault = Some((*fault, *nth, *times));
+            return Step::default();
+        }
+        if let Some(fault) = actor.fault.take() {
+            self.arm(fault);
+        }
+        let mut step = self.selected(actor, op);
+        step.fault = self.machine.end_next_fault();
+        step
+    }
+
+    fn selected(&self, actor: &mut Actor, op: &Op) -> Step {
         if op.selects_frames() {
             let mut none = false;
             let op = op.with_pages(|sel| {
@@ -240,7 +256,7 @@ impl<R: Release> Session<R> {
                 none = pages.is_empty();
                 pages
             });
-            let mut step = self.step(actor, &op);
+            let mut step = self.selected(actor, &op);
             if none && step.problem.is_none() {
                 step.problem = Some(Problem::misuse("no page of the region is in these frames"));
             }
@@ -364,6 +380,7 @@ impl<R: Release> Session<R> {
             Op::Wmark { level } => self.watermarks(*level).into(),
             Op::Kpages { pin, pages, node } => self.kernel_pages(actor, *pin, *pages, *node),
             Op::Audit {} => self.audit_step(actor),
+            Op::Fail { .. } => Step::default(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! error messages and the random programs.
 
 use std::fmt::{self, Display};
+use std::num::NonZeroU8;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -133,6 +134,10 @@ impl Display for NotThis {
 
 impl Word for u32 {
     const SYNTAX: Syntax = Syntax::Number { min: 0, max: u32::MAX as i64 };
+}
+
+impl Word for NonZeroU8 {
+    const SYNTAX: Syntax = Syntax::Number { min: 1, max: u8::MAX as i64 };
 }
 
 impl Word for i32 {
@@ -340,6 +345,18 @@ choices! {
     pub enum LayoutOption {
         /// The totals alone.
         Sum = "sum",
+    }
+
+    /// The fault that `fail` arms.
+    pub enum FaultKind {
+        /// An allocation fails.
+        NoMemory = "no_memory",
+        /// A copy meets a machine check.
+        CopyFailure = "copy_failure",
+        /// An owner of movable pages refuses, or a device fails.
+        DriverError = "driver_error",
+        /// The thread has a fatal signal.
+        Killed = "killed",
     }
 
     /// The place at which `look` finds a page.

@@ -89,6 +89,8 @@ struct Cell {
 struct Numbers {
     free: Vec<u32>,
     next: u32,
+    /// Numbers whose generations are used up.
+    retired: u32,
 }
 
 /// All handles of a pool.
@@ -190,9 +192,16 @@ impl Handles {
         }
         // Release: a thread that waits for the pin sees that the object is gone.
         cell.word.store(next << GENERATION_SHIFT, Ordering::Release);
-        if next != 0 {
-            self.give_back(number);
+        match next {
+            0 => self.numbers.lock().retired += 1,
+            _ => self.give_back(number),
         }
+    }
+
+    /// The number of handles in use, for the audit.
+    pub fn used(&self) -> u64 {
+        let numbers = self.numbers.lock();
+        u64::from(numbers.next - numbers.retired) - numbers.free.len() as u64
     }
 
     /// Pins an object (`pin_tag`), waiting for its present user. `EINVAL` if the handle is stale.

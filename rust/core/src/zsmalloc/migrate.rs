@@ -230,12 +230,13 @@ impl ZsPool {
     /// The contradictions in a pool of a machine at rest.
     fn faults<R: Release>(&self, machine: &Machine<R>) -> Vec<String> {
         let mut wrong = Vec::new();
-        let mut pages = 0;
+        let (mut pages, mut objects) = (0, 0);
         for room in &self.rooms {
             let books = room.books.lock();
             books.check(&mut |what| wrong.push(format!("class {}: {what}", room.class.index)));
             for (number, used) in books.zspages() {
                 pages += u64::from(room.class.pages);
+                objects += u64::from(used);
                 // A zspage with isolated pages is freed after the last isolation has ended.
                 if used == 0 && !self.has_work() && books.isolated(number) == 0 {
                     let what = "is empty, and nothing will free it";
@@ -260,6 +261,10 @@ impl ZsPool {
                     wrong.push(format!("page {other} does not name its zspage {number}"));
                 }
             }
+        }
+        if objects != self.handles.used() {
+            // The handle of an object that could not be stored would be lost.
+            wrong.push(format!("{} handles are in use for {objects} objects", self.handles.used()));
         }
         if pages != self.pages() {
             wrong.push(format!("{pages} pages are in zspages where {} are counted", self.pages()));

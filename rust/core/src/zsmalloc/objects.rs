@@ -13,7 +13,7 @@ use crate::pressure::state::context;
 use crate::profile::ZsLocking;
 use crate::release::Release;
 use crate::stat::NodeItem;
-use crate::sync::{LockClass, Ordering};
+use crate::sync::{LockClass, Mutation, Ordering, mutated};
 use arrayvec::ArrayVec;
 
 /// An object in use: it stays where it is until this is dropped (`zs_map_object`,
@@ -94,7 +94,11 @@ impl ZsPool {
             books.insert(zspage);
             handle
         })
-        .inspect_err(|_| self.handles.give_back(number))
+        .inspect_err(|_| {
+            if !mutated(Mutation::FailedStoreKeepsHandle) {
+                self.handles.give_back(number);
+            }
+        })
     }
 
     fn put_in_fullest(&self, room: &ClassRoom, handle: u32) -> Result<Option<Handle>> {

@@ -14,6 +14,9 @@ pub struct Answer {
     pub acc: Vec<Access>,
     pub signals: (u32, u32),
     pub got: Option<u32>,
+    /// How often the fault that was armed for the operation has struck: no part of what is compared, but in
+    /// an order it strikes so often.
+    pub struck: u8,
 }
 
 impl Answer {
@@ -32,7 +35,19 @@ impl Answer {
             acc: step.acc.iter().map(seen).collect(),
             signals: (step.async_sigbus, step.ar_sigbus),
             got: step.got,
+            struck: step.fault.unwrap_or(0),
         }
+    }
+
+    /// True if the answers say the same.
+    pub fn is_same(&self, other: &Answer) -> bool {
+        self.struck == other.struck && self == other
+            || *self == Answer { struck: self.struck, ..other.clone() }
+    }
+
+    /// True if a page was not done, or the operation as a whole was not.
+    pub fn is_failure(&self) -> bool {
+        self.errnos().next().is_some() || self.status.contains(&None) || self.acc.contains(&Access::Sigbus)
     }
 
     /// The number of pages that are answered for; 0 if the operation has one answer only.
@@ -51,7 +66,7 @@ impl Answer {
             let acc: Vec<_> = self.acc.get(part).copied().into_iter().collect();
             // A call that was refused as a whole has left the status of its pages unset.
             let errno = self.errno.filter(|_| status == [None]);
-            Answer { errno, status, calls, acc, ..Answer::default() }
+            Answer { errno, status, calls, acc, struck: self.struck, ..Answer::default() }
         })
     }
 

@@ -50,10 +50,13 @@ impl<'a> Merging<'a> {
         match whole.part(part, all).filter(|_| !punch) {
             Some(due) => {
                 let same = match all {
-                    1 => *given == due,
+                    1 => given.is_same(&due),
                     _ => given.of_part() == due.of_part(),
                 };
-                let tolerated = || tolerances::is_in_table(program, thread, op, &due);
+                let tolerated = || {
+                    tolerances::fails_by_fault(&due, all)
+                        || tolerances::is_in_table(program, thread, op, &due)
+                };
                 if !same && !tolerated() {
                     return Err(differs(&due));
                 }
@@ -62,6 +65,7 @@ impl<'a> Merging<'a> {
             None if part + 1 == all
                 && !own.1
                 && own.0 != whole.errno
+                && !tolerances::fails_by_fault(whole, all)
                 && !tolerances::is_in_table(program, thread, op, whole) =>
             {
                 return Err(differs(whole));

@@ -295,6 +295,17 @@ fn moves_idle(op: &Op) -> bool {
 
 /// True if the table has a row for this answer: no order of the operations has to give it.
 pub fn is_in_table(program: &Program, thread: usize, op: &Op, answer: &Answer) -> bool {
+    // A loss of data makes one of several syncs fail, and not always that of the thread which has met it.
+    let loses = |op: &Op| fails_frames(op) || matches!(op, Op::Fail { .. });
+    let syncs = |op: &Op| matches!(op, Op::Msync { .. });
+    let others = || program.threads.iter().enumerate().filter(|(other, _)| *other != thread);
+    if syncs(op)
+        && (answer.errnos().all(|errno| errno == Errno::EIO))
+        && program.ops().any(loses)
+        && others().any(|(_, thread)| thread.ops.iter().any(syncs))
+    {
+        return true;
+    }
     TABLE.iter().any(|row| {
         let threads = program.threads.iter().enumerate();
         // The work of daemons has another effect each time, also for its own thread.
@@ -317,7 +328,16 @@ pub fn may_be_left_out(program: &Program, outcome: &Outcome, thread: usize, unit
     if failed_whole {
         return true;
     }
-    is_in_table(program, thread, op, whole.part(unit.part.0, unit.part.1).as_ref().unwrap_or(whole))
+    let part = whole.part(unit.part.0, unit.part.1);
+    let answer = part.as_ref().unwrap_or(whole);
+    fails_by_fault(answer, unit.part.1) || is_in_table(program, thread, op, answer)
+}
+
+/// True if a fault may be why this part of an operation on several pages was not done. The pages of a call
+/// are handled together, so the part at which a fault strikes is not the one at which it would strike if the
+/// parts ran one at a time; an order leaves out the parts that failed instead.
+pub fn fails_by_fault(answer: &Answer, parts: usize) -> bool {
+    parts > 1 && answer.struck > 0 && answer.is_failure()
 }
 
 /// The minimum effect of an operation that is left out, such as the drain of a move. A migration that moves
@@ -342,12 +362,15 @@ pub fn stands_for(op: &Op) -> Option<Op> {
 /// Compares the states. An error names the difference.
 pub fn is_same_state(program: &Program, outcome: &Outcome, end: &Visible) -> Result<(), String> {
     let has = |kind: fn(&Op) -> bool| program.threads.iter().flat_map(|thread| &thread.ops).any(kind);
-    let failed = |kind: fn(&Op) -> bool| {
+    let some = |kind: fn(&Op) -> bool, is: fn(&Answer) -> bool| {
         program.threads.iter().zip(&outcome.answers).any(|(thread, answers)| {
             let mut pairs = thread.ops.iter().zip(answers);
-            pairs.any(|(op, answer)| kind(op) && answer.errnos().next().is_some())
+            pairs.any(|(op, answer)| kind(op) && is(answer))
         })
     };
+    let failed = |kind| some(kind, |answer| answer.errnos().next().is_some());
+    // A soft offline whose migration has met a fault takes the frame all the same if its page is freed then.
+    let met_fault = |kind| some(kind, |answer| answer.struck > 0);
     // A failure finds its page by a name, and handles the frame that the name had at that moment.
     let fails = has(fails_frames);
     // The moment of a split or a copy decides which parts of a large page move, and which of two sharers
@@ -380,7 +403,7 @@ pub fn is_same_state(program: &Program, outcome: &Outcome, end: &Visible) -> Res
     for (name, due) in &outcome.end.things {
         let Some((_, given)) = end.things.iter().find(|(other, _)| other == name) else { continue };
         let tolerated = match name.as_str() {
-            POISONED => failed(fails_frames),
+            POISONED => failed(fails_frames) || met_fault(fails_frames),
             BALLOON => has(|op| matches!(op, Op::Balloon { .. })),
             _ => false,
         };

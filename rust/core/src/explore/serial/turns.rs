@@ -4,6 +4,7 @@ use super::answer::Answer;
 use crate::program::Op;
 use crate::sync::explored::{Choice, Strategy, View};
 use std::cell::{Cell, RefCell};
+use std::num::NonZeroU8;
 
 /// The work of a thread between two switches: an operation, or its part on one page.
 #[derive(Clone, Debug)]
@@ -41,11 +42,33 @@ pub struct Turns {
     wanted: RefCell<Vec<Turn>>,
     taken: RefCell<Vec<(Turn, Option<Answer>)>>,
     blocked: Cell<Option<usize>>,
+    /// How often faults have struck in the operations of each thread.
+    struck: RefCell<Vec<Vec<u8>>>,
 }
 
 impl Turns {
     pub fn new(units: Vec<Vec<Unit>>) -> Turns {
-        Turns { units, wanted: RefCell::default(), taken: RefCell::default(), blocked: Cell::new(None) }
+        Turns {
+            units,
+            wanted: RefCell::default(),
+            taken: RefCell::default(),
+            blocked: Cell::new(None),
+            struck: RefCell::default(),
+        }
+    }
+
+    /// Lets faults strike as often as they have struck in the schedule, where another thread may have made
+    /// the step needless that was to fail.
+    pub fn strikes(&self, answers: &[Vec<Answer>]) {
+        let of = |answers: &Vec<Answer>| answers.iter().map(|answer| answer.struck).collect();
+        self.struck.replace(answers.iter().map(of).collect());
+    }
+
+    /// How often a fault is to strike in a unit. None strikes in a part of an operation: see
+    /// `tolerances::fails_by_fault`.
+    pub fn strikes_in(&self, thread: usize, unit: &Unit) -> Option<NonZeroU8> {
+        let struck = *self.struck.borrow()[thread].get(unit.op)?;
+        NonZeroU8::new(struck).filter(|_| unit.part == (0, 1))
     }
 
     pub fn units(&self) -> &[Vec<Unit>] {

@@ -8,6 +8,7 @@ use crate::memory::WORDS;
 use crate::page::{Flags, Pfn, reckon};
 use crate::release::Release;
 use crate::stat::Event;
+use crate::sync::{Mutation, mutated};
 
 /// The size of a page in KiB.
 const KIB: i64 = (crate::page::PAGE_SIZE / 1024) as i64;
@@ -103,7 +104,9 @@ impl<R: Release> Machine<R> {
                 if let Err(error) = self.read_in(file, index, pfn) {
                     // A thread that has found the page meanwhile waits for its lock, and then reads
                     // the slot again.
-                    self.cache_remove(file, index, pfn);
+                    if !mutated(Mutation::FailedReadStaysCached) {
+                        self.cache_remove(file, index, pfn);
+                    }
                     self.unlock_and_put(pfn);
                     return Err(error);
                 }

@@ -58,6 +58,7 @@ impl<R: Release> Machine<R> {
                 last_read: AtomicU32::new(0),
                 lost: AtomicU32::new(0),
                 lost_pages: Lock::plain(LockClass::Leaf, BTreeSet::new()),
+                losses: Default::default(),
                 policies,
                 slots,
                 disk,

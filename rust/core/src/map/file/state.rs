@@ -5,7 +5,7 @@ use crate::map::slot::Slot;
 use crate::memory::{Table, WORDS};
 use crate::owner::id::OwnerId;
 use crate::page::{Flags, Pfn};
-use crate::sync::{AtomicU32, AtomicU64, Lock, Ordering, PlainU64, RwLock};
+use crate::sync::{AtomicU32, AtomicU64, Lock, Ordering, PlainU64, RwLock, Stat};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -68,6 +68,8 @@ pub struct File {
     pub(super) lost: AtomicU32,
     /// The pages whose dirty content was ever lost.
     pub(super) lost_pages: Lock<BTreeSet<u32>>,
+    /// The number of losses of data that were noted, of losses that a sync has told, and of failed writes.
+    pub(super) losses: [Stat; 3],
     /// The allocation policy (`mbind`) of each page, as bits of [`Attributes`]. Empty for a file of a
     /// disk, whose pages come from the node of the task that needs them. A policy that is set on an
     /// area of a memory file is stored here, in the file (`shmem_set_policy`).

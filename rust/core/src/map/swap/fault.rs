@@ -147,6 +147,7 @@ impl<R: Release> Machine<R> {
                     // slot again.
                     match cached {
                         true => self.lose_swapped(pfn),
+                        false if mutated(Mutation::FailedSwapinKeepsMark) => {}
                         false => swap.change(self).uncache(slot, Slot::Empty),
                     }
                     self.unlock_and_put(pfn);

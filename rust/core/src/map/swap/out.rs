@@ -111,7 +111,10 @@ impl<R: Release> Machine<R> {
         let page = &self.frames[pfn];
         if self.may_ask("write to the swap space", pfn).is_err() {
             // The page stays dirty, in the swap cache.
-            return self.set_page_dirty(pfn);
+            return match mutated(Mutation::FailedSwapoutCleans) {
+                true => _ = page.clear(Flags::DIRTY),
+                false => self.set_page_dirty(pfn),
+            };
         }
         page.clear(Flags::DIRTY);
         let Ok(nonzero) = self.write_content(swap, page.private(), pfn) else {

@@ -13,10 +13,11 @@ use crate::map::{AddressSpace, Area, File, PinKind};
 use crate::movable::{PagePool, PoolPage};
 use crate::owner::OwnerId;
 use crate::page::{PIN, Pfn};
-use crate::program::{Allocated, Child, Movable, Owner, PinName, Region};
+use crate::program::{Allocated, Child, FaultKind, Movable, Owner, PinName, Region};
 use crate::zram::Zram;
 use std::borrow::BorrowMut;
 use std::fmt;
+use std::num::NonZeroU8;
 use std::sync::Arc;
 
 impl fmt::Display for Held {
@@ -327,6 +328,9 @@ impl Names {
     }
 }
 
+/// A fault that is to strike in the next operation of an actor, as the line `fail` has it.
+pub type NextFault = (FaultKind, Option<NonZeroU8>, Option<NonZeroU8>);
+
 /// The pipe of a pin, which a forked child inherits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pipe {
@@ -356,6 +360,8 @@ pub struct Actor {
     pub(super) made: u32,
     /// The pipes of pins. The pin ends when the program and all children have closed its pipe.
     pub(super) pipes: Vec<Pipe>,
+    /// The fault for the actor's next operation.
+    pub(super) fault: Option<NextFault>,
     /// A page's worth of bytes, so that no access allocates.
     pub(super) buffer: Vec<u8>,
 }
@@ -388,6 +394,7 @@ impl Actor {
             writes: 0,
             made: 0,
             pipes: Vec::new(),
+            fault: None,
             buffer: Vec::new(),
         }
     }
@@ -403,6 +410,7 @@ impl Actor {
         self.writes = 0;
         self.made = 0;
         self.pipes.clear();
+        self.fault = None;
     }
 
     /// Adds the actor's state to the digest. Returns false if the actor has made objects that only
@@ -415,7 +423,7 @@ impl Actor {
         let place = usize::from(self.number);
         digest
             .add_hash(place, &(&self.handles, &self.content, &self.names.allocated.0, &self.names.frames.0));
-        digest.add_hash(place, &self.blocks);
+        digest.add_hash(place, &(&self.blocks, &self.fault));
         self.names.is_plain()
     }
 

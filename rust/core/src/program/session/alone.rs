@@ -45,7 +45,8 @@ impl<R: Release> Session<R> {
         let idle = |page: usize| {
             !moments.is_twice(page) && moments.first(page).is_some_and(|state| is_idle(&state, isolated))
         };
-        if !gave_up || !ran_alone() || !(0..moments.len()).all(idle) {
+        // An operation in which a fault has struck has a reason to give up.
+        if !gave_up || self.machine.next_fault() > Some(0) || !ran_alone() || !(0..moments.len()).all(idle) {
             return None;
         }
         let first = moments.first(0)?;

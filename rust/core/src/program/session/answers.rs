@@ -14,6 +14,7 @@ use super::moments::{Moments, State, state_of};
 use super::step::{Access, Step};
 use crate::audit::Finding;
 use crate::error::Errno;
+use crate::inject::Kind;
 use crate::map::watch::{note_operation_start, unflushed};
 use crate::map::{Attributes, Entry, PinKind, Policy, Pte};
 use crate::page::{Flags, PIN, Pfn};
@@ -363,6 +364,9 @@ impl<R: Release> Session<R> {
             let hidden = moments.is_of_file(page) || moments.ever(page, apart);
             match access {
                 _ if hidden || !moments.knows(page) => None,
+                // A copy that fails has met a machine check. The process is told at once, the frame of the
+                // source is flagged afterwards.
+                Access::Sigbus if self.machine.has_struck(Kind::CopyFailure) => None,
                 Access::Sigbus if !moments.ever_behind(page, State::is_poisoned) => {
                     Some((page, "poisoned, but none of its frames ever was"))
                 }

@@ -24,6 +24,9 @@ pub const PINNED: &str = "a pinned page stays in its mapping";
 /// The rule that a page does not migrate while a handle has a reference on it.
 pub const HELD: &str = "a held page does not migrate";
 
+/// The rule that a sync tells lost data, and only one does.
+pub const LOSSES: &str = "a loss of data is told once";
+
 impl<R: Release> Session<R> {
     /// Checks every invariant that holds at rest. `program` is the program's actor, after its
     /// threads were joined.
@@ -38,7 +41,22 @@ impl<R: Release> Session<R> {
         self.check_blocks(program, &mut findings);
         self.check_pins(program, &mut findings);
         self.check_spaces(program, &mut findings);
+        self.check_losses(program, &mut findings);
         findings
+    }
+
+    /// Checks that syncs tell lost data of files, and tell it once.
+    fn check_losses(&self, program: &Actor, findings: &mut Vec<Finding>) {
+        // Only the explorer counts losses exactly: the counters of other builds are no atomics.
+        if !cfg!(feature = "explored") {
+            return;
+        }
+        for (name, mapped) in self.names.regions.iter().chain(program.names.regions.iter()) {
+            if let Some(wrong) = mapped.file.as_ref().and_then(|file| file.wrong_losses()) {
+                let detail = format!("data of the file of {name} was lost, and {wrong}");
+                findings.push(Finding { rule: LOSSES, pfn: None, detail });
+            }
+        }
     }
 
     /// Checks that as many address spaces exist as were made and have not ended.

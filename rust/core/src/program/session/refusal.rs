@@ -35,7 +35,8 @@ impl<R: Release> Session<R> {
     ) -> Option<Finding> {
         #[cfg(feature = "explored")]
         {
-            let start = start?;
+            // An operation in which a fault has struck has failed for that.
+            let start = start.filter(|_| self.machine.next_fault().is_none_or(|struck| struck == 0))?;
             // A poisoned page is refused for its poison, in a batch or not.
             let bad = |pfn: Pfn| self.machine.frames()[pfn].word().has(Flags::HWPOISON);
             let pfn = pages.into_iter().find(|&pfn| !bad(pfn) && self.machine.waits_since(pfn, start))?;

@@ -3,9 +3,11 @@
 import re
 from collections import Counter
 from importlib.resources import files
+from itertools import product
 
 import mmcore
 from mmcore._exploration import guided, many, soak, standard
+from mmcore._exploration.faulty import FAULTY
 from mmcore._exploration.vocabulary import offered
 from mmcore._spread import workers_of
 
@@ -92,6 +94,23 @@ def test_pairs_are_complete_and_triples_few():
         )
     triples = [name for name, program in names.items() if len(program.threads) == 3]
     assert 10 <= len(triples) <= 50
+
+
+def test_each_fault_of_the_set_strikes():
+    programs = standard.load()
+    names = {
+        f"{kind}: {failing}, {beside}"
+        for kind, each in FAULTY.items()
+        for failing, beside in product(each.failing, each.beside)
+    }
+    assert names == {
+        name for name, program in programs.items() if any(op.name == "fail" for op in program.ops)
+    }
+    # They are few beside the pairs.
+    assert len(names) < len(programs) / 25
+    for name in names:
+        found = mmcore.explore(programs[name], search="exhaustive", schedules=100, jobs=1)
+        assert [each for each in found.refused if each.op.startswith("fail")] == [], name
 
 
 def test_the_pairs_on_one_page_hold_to_two_preemptions():

@@ -49,6 +49,7 @@ __all__ = [
     "WALKED",
     "WANTED",
     "WRITTEN",
+    "usual",
 ]
 
 #: Threads that several tables have: the keys are names of threads, the values their program lines.
@@ -107,80 +108,80 @@ _USUAL = {
 }
 
 
-def _usual(names: str) -> dict[str, str]:
+def usual(names: str) -> dict[str, str]:
     """Returns the table of the threads that `_USUAL` has under these names, in this order."""
     return {name: _USUAL[name] for name in names.split()}
 
 
 #: Threads for pages of every kind.
-ANY = _usual("get try_get lock trylock isolate migrate drain drain_cpu")
+ANY = usual("get try_get lock trylock isolate migrate drain drain_cpu")
 
 #: Threads for pages that a process maps.
-MAPPED = _usual("read write unmap fork pin move query allocate looks") | ANY
+MAPPED = usual("read write unmap fork pin move query allocate looks") | ANY
 
 #: Threads for pages that parent and child share after a fork; the child is `c0`.
-FORKED = _usual("read write unmap fork exit cread cwrite pin get") | {"move": "move {x} node=1 all"}
+FORKED = usual("read write unmap fork exit cread cwrite pin get") | {"move": "move {x} node=1 all"}
 
 #: Threads for mapped memory without pages: the first access allocates them.
-FRESH = _usual("read write unmap fork pin move query mlock munlock fillnode drain look_entry")
+FRESH = usual("read write unmap fork pin move query mlock munlock fillnode drain look_entry")
 
 #: Threads for pages that the set-up has pinned with `g0`; the thread `unpin` gives the pin back.
-PINNED = _usual("read write unmap fork pin move isolate migrate drain") | {"unpin": "unpin g0"}
+PINNED = usual("read write unmap fork pin move isolate migrate drain") | {"unpin": "unpin g0"}
 
 #: Threads for a file's pages that a process maps.
 FILE = (
-    _usual("read write unmap fork fread fwrite msync writeback")
+    usual("read write unmap fork fread fwrite msync writeback")
     | {"sync": "sync"}
-    | _usual("truncate drop pageout move get lock isolate migrate drain")
+    | usual("truncate drop pageout move get lock isolate migrate drain")
     | {"look": "look cache {x}\nlook rmap {x}"}
 )
 
 #: Threads for a file's pages that no process has touched through its mapping.
-CACHED = _usual("read write fread fwrite writeback truncate drop get isolate migrate look_cache")
+CACHED = usual("read write fread fwrite writeback truncate drop get isolate migrate look_cache")
 
 #: Threads for the pages of a private file mapping, which a write copies.
-PRIVATE = _usual("read write unmap fork fwrite truncate drop move look_entry")
+PRIVATE = usual("read write unmap fork fwrite truncate drop move look_entry")
 
 #: Threads that set policies and give advice: mlock, madvise, mbind, migration to another node.
 KEPT = (
-    _usual("mlock munlock cold pageout free dontneed")
+    usual("mlock munlock cold pageout free dontneed")
     | {"punch": "punch r0 keep=0 of=1"}
-    | _usual("move")
+    | usual("move")
     | {"mbind": "mbind {x} node=1 move", "migrate_pages": "migrate from=0 to=1"}
-    | _usual("fillnode mark_accessed")
+    | usual("fillnode mark_accessed")
     | {"activate": "mark_accessed {x}\nmark_accessed {x}\ndrain"}
-    | _usual("read write fork unmap isolate drain")
+    | usual("read write fork unmap isolate drain")
 )
 
 #: Threads that promote and demote pages between a fast node and a slow one.
-TIERED = {"numa_fault": "numa_fault {x} node=1"} | _usual(
+TIERED = {"numa_fault": "numa_fault {x} node=1"} | usual(
     "demote pageout read write unmap fork pin move get lock isolate drain"
 )
 
 #: Threads that report a frame as failed, and threads that use its page meanwhile.
 FAILING = (
-    _usual("soft_offline")
+    usual("soft_offline")
     | {"hwpoison": "madv {x} hwpoison"}
-    | _usual("phys_soft phys_hard unpoison")
+    | usual("phys_soft phys_hard unpoison")
     | {"earlykill": "earlykill on"}
-    | _usual("move read write get isolate unmap fork allocate drain look_frame")
+    | usual("move read write get isolate unmap fork allocate drain look_frame")
 )
 
 #: Threads that report a free frame as failed, and threads that allocate meanwhile.
 FREE = (
-    _usual("phys_soft phys_hard unpoison")
+    usual("phys_soft phys_hard unpoison")
     | {"write": "write r1"}
-    | _usual("allocate")
+    | usual("allocate")
     | {"large": "allocate p{t} order=1\nfree p{t}"}
-    | _usual("look_frame")
+    | usual("look_frame")
 )
 
 #: Threads that use a free frame of node 1, which the region `r1` had: migrations to it,
 #: allocations, and looks at it by its number.
 WALKED = (
-    _usual("look_frame")
+    usual("look_frame")
     | {"look": "look frame r1"}
-    | _usual("move migrate demote unmap split")
+    | usual("move migrate demote unmap split")
     | {
         "taken": "allocate p{t} node=1\nfree p{t}",
         "large": "allocate p{t} node=1 order=1\nfree p{t}",
@@ -188,77 +189,77 @@ WALKED = (
 )
 
 #: Threads that report the frame of a file's page as failed, and threads that use the file.
-LOSING = _usual("soft_offline phys_hard unpoison write fread fwrite msync drop truncate move get")
+LOSING = usual("soft_offline phys_hard unpoison write fread fwrite msync drop truncate move get")
 
 #: Threads for pages of a shared mapping of a file that were written to disk: the next store faults.
 WRITTEN = (
-    _usual("read write fwrite msync writeback")
+    usual("read write fwrite msync writeback")
     | {"rotated": "begin_writeback {x}\nmadv {x} pageout\nend_writeback {x}\ndrain"}
-    | _usual("mlock truncate move get drop unmap phys_hard")
+    | usual("mlock truncate move get drop unmap phys_hard")
 )
 
 #: `LOSING` for pages that are in the page cache and in no page table: reclaim can free them.
-DROPPING = LOSING | _usual("phys_soft reclaim")
+DROPPING = LOSING | usual("phys_soft reclaim")
 
 #: Threads for pages that can be swapped out, or are.
 SWAPPED = (
-    _usual("pageout free dontneed mlock read write unmap fork")
+    usual("pageout free dontneed mlock read write unmap fork")
     | {"again": "read {x}\ndrain\nmadv {x} pageout"}
     | {"anew": "madv {x} dontneed\nwrite {x}\nmadv {x} pageout"}
-    | _usual("willneed move swapoff")
+    | usual("willneed move swapoff")
     | {"swapon": "swapon 1"}
-    | _usual("look_swap")
+    | usual("look_swap")
 )
 
 #: Threads that age and reclaim pages, for pages of the inactive and of the active lists.
 AGING = (
-    _usual("reclaim")
+    usual("reclaim")
     | {"age": "age"}
-    | _usual("mark_accessed pageout mlock read write unmap fork move get isolate drain")
+    | usual("mark_accessed pageout mlock read write unmap fork move get isolate drain")
 )
 
 #: Threads for a large page of two base pages: {x} is the page, or one of its base pages.
-LARGE = _usual(
+LARGE = usual(
     "split read write unmap fork pin move get try_get isolate soft_offline phys_hard dontneed"
     " pageout drain look_frame"
 ) | {"activate": "mark_accessed {x}\nmark_accessed {x}\ndrain"}
 
 #: Threads for a large page that `allocate` made; no process maps it.
 BLOCK = (
-    _usual("split")
+    usual("split")
     | {"free": "{free}", "lru_add": "lru_add {x}"}
-    | _usual("get try_get trylock isolate")
+    | usual("get try_get trylock isolate")
     | {"allocate": "allocate p{t} order=1\nfree p{t}"}
-    | _usual("drain look_frame")
+    | usual("drain look_frame")
 )
 
 #: Threads for memory that a fault can fill with a large page or with base pages.
-UNFILLED = _usual("read write unmap fork mlock dontneed") | {
+UNFILLED = usual("read write unmap fork mlock dontneed") | {
     "move": "move r0 node=1",
     "mbind": "mbind {x} node=1",
 }
 
 #: Threads for a machine of one node, which `fillnode` leaves without a free frame.
-SHORT = {"fillnode": "fillnode 0\nunfill"} | _usual(
+SHORT = {"fillnode": "fillnode 0\nunfill"} | usual(
     "read write fread fork unmap mlock reclaim soft_offline drain"
 )
 
 #: Threads for pages of a tmpfs file that were read but never written.
-HOLLOW = _usual("read write unmap fork fread fwrite dontneed drop truncate move")
+HOLLOW = usual("read write unmap fork fread fwrite dontneed drop truncate move")
 
 #: Threads for pages of a tmpfs file on a machine with swap space.
-MEMORY = _usual(
+MEMORY = usual(
     "read write fread fwrite pageout truncate unmap fork drop move isolate migrate swapoff willneed"
     " look_caches"
 )
 
 #: Threads for pages in the swap space, which parent and child share after a fork.
 LENT = (
-    _usual("read write unmap fork exit cread cwrite")
+    usual("read write unmap fork exit cread cwrite")
     | {"rewrite": "read {x}\nwrite {x}"}
-    | _usual("willneed pageout")
+    | usual("willneed pageout")
     | {"move": "move {x} node=1 all"}
-    | _usual("swapoff look_swap")
+    | usual("swapoff look_swap")
 )
 
 #: Threads that drop memory with madvise and use it again; `held` leaves its page isolated.
@@ -269,33 +270,33 @@ GIVEN = (
         "free": "madv {x} free\nread {x}",
         "refilled": "madv {x} free\ndrain\nwrite {x}",
     }
-    | _usual("pageout read write fork move")
+    | usual("pageout read write fork move")
     | {"held": "isolate {x}"}
 )
 
 #: Threads for pages on an active list.
-ACTIVE = _usual("cold pageout free mlock mark_accessed unmap isolate drain move")
+ACTIVE = usual("cold pageout free mlock mark_accessed unmap isolate drain move")
 
 #: Threads for memory that mlock has locked.
-LOCKED = _usual("munlock read write fork unmap pageout isolate drain move migrate phys_hard")
+LOCKED = usual("munlock read write fork unmap pageout isolate drain move migrate phys_hard")
 
 #: Threads for a freed frame: a late reference, and a new page in the same frame.
 FREED = (
-    _usual("try_get allocate lru_add")
+    usual("try_get allocate lru_add")
     | {
         "movable": "movable m{t} 1\nrelease m{t}",
         "moved": "movable m{t} 1\nisolate m{t}\nmigrate m{t} node=1",
     }
-    | _usual("drain look_frame")
+    | usual("drain look_frame")
 )
 
 #: Threads for pages of a node for movable pages only: a long-term pin first moves them off it.
 LEAVING = (
-    _usual("pin")
+    usual("pin")
     | {"activate": "mark_accessed {x}\nmark_accessed {x}"}
-    | _usual("mlock read write unmap fork")
+    | usual("mlock read write unmap fork")
     | {"move": "move {x} node=0"}
-    | _usual("get isolate drain")
+    | usual("get isolate drain")
 )
 
 #: Threads for a page whose memory block is taken offline, or whose frame becomes part of a range.
@@ -315,13 +316,13 @@ BLOCKWISE = {
 
 #: Threads that share one CPU and its batches: one runs while the other is preempted.
 PREEMPTED = (
-    _usual("mark_accessed mlock munlock cold pageout write unmap isolate drain")
+    usual("mark_accessed mlock munlock cold pageout write unmap isolate drain")
     | {"relisted": "mlock {x}\nisolate {x}\nputback {x}"}
-    | _usual("demote move")
+    | usual("demote move")
 )
 
 #: Threads for movable pages of an owner outside the LRU.
-MOVABLE = {"release": "release {x}"} | ANY | _usual("look_frame")
+MOVABLE = {"release": "release {x}"} | ANY | usual("look_frame")
 
 #: Threads for movable pages whose frames may fail, under profile fields of older kernels.
 RELEASED = {name: MOVABLE[name] for name in ("release", "try_get", "isolate", "migrate")} | {
@@ -347,7 +348,7 @@ PRESSED = {name: BALLOON[name] for name in ("inflate", "deflate", "isolate")} | 
 
 #: Threads for pages that `allocate` made and no process maps.
 ALLOCATED = (
-    _usual("lru_add") | {"free": "{free}", "freeze": "freeze {x} refs=1\nunfreeze {x} refs=1"} | ANY
+    usual("lru_add") | {"free": "{free}", "freeze": "freeze {x} refs=1\nunfreeze {x} refs=1"} | ANY
 )
 
 #: Threads for the pages of a zspage, in which the objects of two blocks of a zram device lie.
@@ -384,7 +385,7 @@ COMPACTED = {
 HUNGRY = {
     "write": "write r1",
     "kswapd": "kswapd",
-} | _usual("read allocate pageout unmap")
+} | usual("read allocate pageout unmap")
 
 #: Threads that want a block of four pages, which a direct run or the daemon has to make first.
 WANTED = {

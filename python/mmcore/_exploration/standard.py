@@ -1,10 +1,13 @@
-"""The standard set: a program for each pair of threads, on one page and on two; and named triples.
+"""The standard set: programs for pairs of threads, for named triples, and for faults.
+
+Pairs act on one page and on two.
 
 In the `finally` section of each program the machine is audited, all memory that the threads left is
 used, the machine is audited again, and the memory is given back. The explorer audits the end.
 
-`generate` makes set-up and threads from the tables in `kinds`. `data/standard.txt` is the
-checked-in copy, in which a review sees each change of the set; `make standard` writes it. `load`
+`generate` makes set-up and threads from the tables in `kinds` and `faulty`. `data/standard.txt` is
+the checked-in copy, in which a review sees each change of the set; `make standard` writes it.
+`load`
 reads the copy and adds the `finally` sections, and `run` explores the programs exhaustively in each
 release design but `mine`.
 """
@@ -20,6 +23,7 @@ from itertools import combinations, combinations_with_replacement, product
 from typing import TYPE_CHECKING
 
 from mmcore._chosen import DESIGNS, chosen
+from mmcore._exploration.faulty import FAULTY
 from mmcore._exploration.kinds import KINDS, TOGETHER, TRIPLES
 from mmcore._spread import Checkpoint
 from mmcore.program import Program
@@ -77,6 +81,10 @@ def generate() -> dict[str, str]:
         operations, (setup, page, _), _ = KINDS[kind]
         lines = [operations[each] for each in names]
         programs[name] = _program(setup, lines, [page] * 3)
+    for kind, each in FAULTY.items():
+        for (failing, one), (beside, other) in product(each.failing.items(), each.beside.items()):
+            program = _program(each.setup, [one, other], [each.pages] * 2)
+            programs[f"{kind}: {failing}, {beside}"] = program
     return programs
 
 

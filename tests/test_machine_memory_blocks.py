@@ -166,6 +166,8 @@ STEPS = st.lists(
         st.tuples(st.just("hold"), st.integers(0, 19), st.just(0)),
         st.tuples(st.just("put"), st.integers(0, 5), st.just(0)),
         st.tuples(st.just("poison"), st.integers(0, 19), st.just(0)),
+        st.tuples(st.just("share"), st.integers(0, 4), st.integers(1, 255)),
+        st.tuples(st.just("lose"), st.integers(0, 4), st.just(0)),
     ),
     max_size=25,
 )
@@ -182,6 +184,10 @@ class World:
         self.machine = m
         self.region = m.address_space().mmap("80KiB", node=1)
         self.content = {}
+        # Shared memory keeps the pages that it loses.
+        self.file = m.file("20KiB", kind="tmpfs")
+        self.shared = m.address_space().mmap(file=self.file, node=1)
+        self.shared_content, self.lost = {}, set()
         self.ranges, self.held = [], []
 
     def step(self, name, a, b):
@@ -204,9 +210,18 @@ class World:
                 self.held.pop(a).put()
             case "poison" if a in self.content:
                 m.soft_offline_page(region.page(a))
+            case "share" if a not in self.lost:
+                self.shared[a * 4096] = b
+                self.shared_content[a] = b
+            case "lose" if a in self.shared_content:
+                m.memory_failure(self.shared.page(a))
+                del self.shared_content[a]
+                self.lost.add(a)
 
     def check(self):
         assert {page: self.region[page * 4096] for page in self.content} == self.content
+        shared = {page: self.shared[page * 4096] for page in self.shared_content}
+        assert shared == self.shared_content
         self.machine.audit().raise_for_findings()
 
     def unaccounted(self):
@@ -215,6 +230,7 @@ class World:
         online = sum(block != "offline" for node in nodes for block in node.blocks) * BLOCK
         taken = sum(len(frames) for frames in self.ranges)
         used = len({self.region.page(page).pfn for page in self.content})
+        used += len(self.shared_content)
         return online - sum(node.free for node in nodes) - taken - used
 
 

@@ -25,9 +25,11 @@
 //!   never becomes free. Hence the arrays are switched off and not just drained (kernel ec6e8c7e0314).
 //! * A frame is poisoned between the test and the removal. The test, the removal and the books of memory
 //!   failure change together, under the mutex of memory failure.
-//! * A poisoned frame is still in use, by a holder that does not know of the failure. The kernel takes the
-//!   block offline all the same; here the frame must be contained first, so that no put reaches a frame that
-//!   the machine does not have.
+//! * A poisoned frame still has other holders: shared memory keeps a lost page in its cache, so that a later
+//!   access is told of the loss. The block goes offline all the same, as in the kernel. The holders put their
+//!   references later, so the frame's record stays as it is, and so does the reference of memory failure: no
+//!   put is the last one. If the block comes online again while there are such holders, the frame is left
+//!   out; handed out anew it would have two users (kernels before 6.2 do hand it out).
 
 pub(crate) mod blocks;
 mod offline;

@@ -6,7 +6,7 @@ use mmcore::error::Errno;
 use mmcore::failure::Injection;
 use mmcore::hotplug::{BlockState, ZoneKind};
 use mmcore::machine::{Config, Machine};
-use mmcore::map::{AddressSpace, Area, PinKind};
+use mmcore::map::{AddressSpace, Area, FileKind, FileMap, PinKind};
 use mmcore::page::Pfn;
 use mmcore::profile::Profile;
 use mmcore::release::Split;
@@ -156,6 +156,62 @@ fn poisoned_frames_go_with_their_block_and_stay_counted() {
         assert_eq!(machine.online_block(1, 0, None).map_err(|error| error.errno), comes_back);
         assert_eq!(machine.free_frames(1).0, if comes_back.is_ok() { 64 } else { 48 });
         clean(&machine);
+    }
+}
+
+#[test]
+fn frames_of_a_block_that_stays_online_are_handed_out_upwards_and_last() {
+    // Recording o7004/19: the pages that come back get the lowest frames of each size.
+    let machine = machine("6.12");
+    let (_space, area) = written(&machine, 1, 16);
+    let pins = [3, 9].map(|page| machine.pin(&area, page, PinKind::Get, false).unwrap());
+    let first = machine.nodes()[1].base.0;
+    assert_eq!(pins.map(|pfn| pfn.0 - first), [3, 9]);
+    assert_eq!(machine.offline_block(1, 0, 4).unwrap_err().errno, Errno::EINTR);
+    let got: Vec<u32> = (0..4).map(|_| machine.alloc_pages(1, 0).unwrap().0 - first).collect();
+    assert_eq!(got, [2, 8, 0, 1]);
+}
+
+#[test]
+fn a_lost_page_of_shared_memory_does_not_keep_its_block_and_its_frame_has_one_user() {
+    // Recording o7001: the file holds the lost page, so that accesses are told of the loss.
+    for kernel in ["6.1", "6.12"] {
+        let machine = machine(kernel);
+        let space = machine.address_space().unwrap();
+        let file = machine.file(FileKind::Tmpfs, 4).unwrap();
+        let map = FileMap { file: Arc::clone(&file), first: 0, private: false, random: false };
+        let area = machine.mmap_file(&space, map, 4).unwrap();
+        machine.prefer(&area, 1).unwrap();
+        (0..4).for_each(|page| machine.write_word(&area, page, 0, u64::from(page) + 1).unwrap());
+        machine.lru_drain_all();
+        let lost = machine.page_at(&area, 2).unwrap();
+        assert_eq!(machine.memory_failure(lost, None).result, Ok(()));
+        assert_eq!(machine.offline_block(1, 0, 4), Ok(()));
+        assert_eq!((machine.num_poisoned_pages(), machine.page(lost).unwrap().count()), (1, 2));
+        assert_eq!(machine.unpoison_memory(lost).unwrap_err().errno, Errno::EIO);
+        let nodes: Vec<_> =
+            [0, 1, 3].map(|page| machine.node_of(machine.page_at(&area, page).unwrap())).into();
+        assert_eq!(nodes, [0, 0, 0]);
+        clean(&machine);
+        if kernel == "6.12" {
+            assert_eq!(machine.online_block(1, 0, None).unwrap_err().errno, Errno::EHWPOISON);
+        } else {
+            // The frame stays out as long as the file holds it.
+            assert_eq!(machine.online_block(1, 0, None), Ok(()));
+            assert_eq!(machine.free_frames(1).0, 63);
+            clean(&machine);
+            assert_eq!(machine.offline_block(1, 0, 4), Ok(()));
+        }
+        machine.exit(&space);
+        machine.remove_file(&file);
+        clean(&machine);
+        if kernel == "6.1" {
+            assert_eq!(machine.online_block(1, 0, None), Ok(()));
+            machine.drain_pcp(1);
+            assert_eq!(machine.free_frames(1).0, 64);
+            clean(&machine);
+        }
+        assert_eq!(machine.num_poisoned_pages(), 1);
     }
 }
 

@@ -369,10 +369,13 @@ impl Census {
             }
             for (block, state) in (0..).zip(node.blocks.states()) {
                 let offline = (state == BlockState::Offline).then(|| node.blocks.range(block)).flatten();
-                offline
-                    .into_iter()
-                    .flatten()
-                    .for_each(|frame| self.at(node.base.plus(frame), Place::Offline));
+                for pfn in offline.into_iter().flatten().map(|frame| node.base.plus(frame)) {
+                    // A poisoned frame can have holders still when its block goes offline.
+                    let word = machine.frames[pfn].word();
+                    if !word.has(Flags::HWPOISON) || word.count() == 0 {
+                        self.at(pfn, Place::Offline);
+                    }
+                }
             }
         }
     }

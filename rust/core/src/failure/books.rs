@@ -72,12 +72,13 @@ impl Failure {
         books.unheld.remove(&pfn);
     }
 
-    /// Takes the frames of a range that went offline off the lists. `gone` of them were poisoned;
-    /// their number is kept, because they stay counted.
-    pub(crate) fn forget(&self, range: Range<Pfn>, gone: u32) {
+    /// Takes the frames of a range that went offline off the lists, but for those that other threads hold
+    /// on to (ascending in `held_on`). `gone` of the others were poisoned; their number is kept, because they
+    /// stay counted.
+    pub(crate) fn forget(&self, range: Range<Pfn>, held_on: &[Pfn], gone: u32) {
         let mut books = self.books.lock();
         books.gone += i64::from(gone);
-        books.held.retain(|pfn, _| !range.contains(pfn));
+        books.held.retain(|pfn, _| !range.contains(pfn) || held_on.binary_search(pfn).is_ok());
         books.unheld.retain(|pfn, _| !range.contains(pfn));
     }
 

@@ -183,7 +183,7 @@ impl<R: Release> Machine<R> {
         let _serial = self.failure.serial();
         let mut zone = self.nodes[node].zone.lock();
         let numbers = zone.number(range.start)..zone.number(range.start) + (range.end.0 - range.start.0);
-        let mut bad = Vec::new();
+        let (mut bad, mut held_on) = (Vec::new(), Vec::new());
         let mut at = numbers.start;
         while let Some(used) = zone.first_in_use(&self.frames, at..numbers.end) {
             let pfn = self.nodes[node].base.plus(used);
@@ -191,32 +191,40 @@ impl<R: Release> Machine<R> {
                 at = used + 1;
                 continue;
             }
-            // A contained frame has one reference, which memory failure holds. The freeze takes this
-            // reference away, and fails if another thread holds one, too.
-            let word = self.frames[pfn].word();
+            let page = &self.frames[pfn];
+            let word = page.word();
             let refused = word.has(Flags::HWPOISON | Flags::REFUSED) && word.count() == 0;
-            let held = word.has(Flags::HWPOISON) && !word.has(Flags::LRU) && self.is_held_by_poison(pfn);
-            if !refused && (!held || self.frames[pfn].freeze(1).is_err()) {
+            let in_place = word.any(Flags::LRU | Flags::HEAD | Flags::TAIL) || page.mapcount() > 0;
+            let held = word.has(Flags::HWPOISON) && !in_place && self.is_held_by_poison(pfn);
+            if !refused && !held {
                 bad.into_iter().for_each(|pfn| self.frames[pfn].unfreeze(pfn, 1));
                 return None;
             }
-            if !refused {
-                bad.push(pfn);
+            // A contained frame has one reference, which memory failure holds. The freeze takes this
+            // reference away, and fails if there is another holder, too.
+            match refused || page.freeze(1).is_ok() {
+                true if refused => {}
+                true => bad.push(pfn),
+                false => held_on.push(pfn),
             }
             at = used + 1;
         }
         zone.remove_range(&self.frames, numbers);
         self.nodes[node].blocks.set(block, BlockState::Offline);
-        let mut poisoned = 0;
+        let mut gone = 0;
         for pfn in (range.start.0..range.end.0).map(Pfn) {
+            // The frames were found in ascending order.
+            if held_on.binary_search(&pfn).is_ok() {
+                continue;
+            }
             let page = &self.frames[pfn];
-            poisoned += u32::from(page.word().has(Flags::HWPOISON));
+            gone += u32::from(page.word().has(Flags::HWPOISON));
             page.set_owner(0, 0);
             page.set_extra(0, 0);
             // `WAITERS` belongs to the wait queue, as in a freed frame.
             page.clear(!Flags::WAITERS);
         }
-        self.failure.forget(range.clone(), poisoned);
-        Some(poisoned)
+        self.failure.forget(range.clone(), &held_on, gone);
+        Some(gone + held_on.len() as u32)
     }
 }

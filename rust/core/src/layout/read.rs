@@ -83,7 +83,9 @@ impl<R: Release> Machine<R> {
                 if self.frames[pfn].word().has(Flags::MOVABLE) {
                     owners[number as usize] = self.frames[pfn].owner();
                 }
-            } else if self.frames[found.base.plus(number)].word().has(Flags::HWPOISON) {
+            } else if *letter != Kind::Absent.letter()
+                && self.frames[found.base.plus(number)].word().has(Flags::HWPOISON)
+            {
                 *letter = Kind::Poisoned.letter();
             }
         }

@@ -17,16 +17,22 @@ impl Zone {
 
     /// Adds frames that the node did not have, in the largest blocks that are aligned, behind all
     /// other free blocks (`generic_online_page`): memory that has just come is used last, and in
-    /// the order of its frames. The pageblocks become movable.
-    pub(crate) fn add_range(&mut self, frames: &Frames, range: Range<u32>) {
+    /// the order of its frames. The pageblocks become movable. The frames of `without` (ascending) are left
+    /// out, because they have holders.
+    pub(crate) fn add_range(&mut self, frames: &Frames, range: Range<u32>, without: &[u32]) {
         let step = 1usize << self.blocks.order();
         for number in range.clone().step_by(step) {
             self.blocks.set_kind(number, MigrateType::Movable);
         }
         let mut at = range.start;
         while at < range.end {
+            let end = without.iter().copied().find(|&held| held >= at).unwrap_or(range.end);
+            if end == at {
+                at += 1;
+                continue;
+            }
             let aligned = at.trailing_zeros().min(u32::from(MAX_ORDER)) as u8;
-            let order = aligned.min((range.end - at).ilog2() as u8);
+            let order = aligned.min((end - at).ilog2() as u8);
             self.give(frames, self.base.plus(at), order);
             // The block may have merged with its neighbours.
             let (block, whole) = self.block_of(frames, at).expect("the block was just given");

@@ -55,7 +55,9 @@ impl Zone {
                     self.listed += 1 << order;
                     self.merge_pageblocks(frames, block, order, kind, across);
                 }
-                false => self.enlist(frames, self.base.plus(block), order, kind),
+                // The blocks come to the end of their list, in the order of their frames, and are handed out
+                // last (`move_to_free_list`; o7004/19).
+                false => self.enlist_last(frames, self.base.plus(block), order, kind),
             }
         }
     }

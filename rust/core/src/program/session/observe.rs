@@ -383,7 +383,9 @@ impl Observer {
         for ((region, page), pfn) in session.failed_frames(actor) {
             let record = &session.machine.frames()[pfn];
             let behind = |seen: &RegionSeen| seen.frames.get(page as usize) == Some(&Some(pfn));
-            let shown = if record.flags().contains(Flags::HWPOISON) {
+            // `kpageflags` shows nothing of a frame that is offline.
+            let online = session.machine.is_online(pfn);
+            let shown = if online && record.flags().contains(Flags::HWPOISON) {
                 FrameShown::Poisoned(
                     KpageFlags::of(record, record, session.machine.profile()),
                     record.count(),

@@ -7,8 +7,10 @@
 | `layouts` | reads the layouts of a recording as texts of letters |
 | `kernel_pages` | finds the kernel's own pages on the last node, from step to step |
 | `replaying` | replays the script of a recording up to the first unsupported operation |
+| `batched` | finds the pages of files that wait in a batch, from layout to layout |
 | `passes` | replays compaction passes, each on a machine arranged by the recorded layout |
 | `placement` | knows what a comparison leaves out because a boot decides it |
+| `attempts` | knows that an offlining tries pages until a signal comes |
 | `compare` | compares one recording with its replay, step by step |
 | `rules` | finds the rule of docs/semantics.md for a difference |
 | `result` | the public result for all recordings |
@@ -177,6 +179,6 @@ def _replayed(task: Mapping[str, Any]) -> dict[str, Any]:
     outcome = compare(recording, replayed)
     fine = {"match", "unsupported"} if task["until_unsupported"] else {"match"}
     matches = outcome.verdict in fine and not outcome.findings
-    matches = matches and all(each.matches for each in passes)
+    matches = matches and all(each.matches or each.reason for each in passes)
     name, total = recording["name"], len(recording["steps"])
     return plain(Replayed(name, release, outcome, total, matches, passes))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from mmcore._recordings.layouts import AS_RECORDED, expanded
+from mmcore._recordings.attempts import more_failures, more_rounds, of_attempts
+from mmcore._recordings.layouts import AS_RECORDED, KERNELS, LEFT_OVER, expanded
 from mmcore._recordings.placement import Placement
 from mmcore._recordings.shape import SHOWN_PAGES
 
@@ -162,8 +163,13 @@ def compare(recording: Mapping[str, Any], replay: Mapping[str, Any]) -> Comparis
         stopped = Difference(done, op, "stopped", None, findings[-1:] or None)
         return Comparison("differs", done, (stopped,), findings=findings)
     final, balance = recording["final"], replay["final"] or {}
+    attempts = sum(map(more_failures, recorded, replayed))
     checks = [
-        (key, final[key], balance.get(key))
+        (
+            key,
+            final[key],
+            balance.get(key, 0) + attempts if key == "pgmigrate_fail" else balance.get(key),
+        )
         for key in _FINAL
         if key in final and not (placement.moved_others and key.startswith("pgmigrate_"))
     ]
@@ -227,11 +233,24 @@ def first_differences(
             for difference in _differences(field, theirs, ours, before, now)
             if not unknown.covers(difference[0])
             and (everything or not placement.covers(theirs, *difference))
+            and (everything or not _tried_longer(theirs, ours, difference))
         )
         if found:
             return found
         placement.after(theirs)
     return ()
+
+
+def _tried_longer(
+    theirs: Mapping[str, Any], ours: Mapping[str, Any], difference: tuple[str, Any, Any]
+) -> bool:
+    more = more_rounds(theirs, ours)
+    if more == 0:
+        return False
+    # A list of failures may be cut; its last entry is then a text.
+    runs = [run for run in theirs.get("fails", ()) if isinstance(run, list)]
+    machine = [tuple(pair) for pair in ours.get("fails", ())]
+    return of_attempts(more, difference, [*each_of(runs)], machine)
 
 
 #: The fields that a step lists only where they have changed.
@@ -424,11 +443,21 @@ def _node_differences(
         kinds = dict(theirs["kinds"])
         kinds["."] = kinds.get(".", 0) + kinds.pop("c")
         theirs = {**theirs, "kinds": kinds}
+    hidden = theirs.get("kinds", {}).get(LEFT_OVER, 0)
+    left_over = ours.get("kinds", {}).get(LEFT_OVER, 0) - hidden
     if field == "kinds" and field in theirs:
         other: dict[str, int] = {}
         for letter, frames in ours.get(field, {}).items():
             name = letter.translate(AS_RECORDED)
             other[name] = other.get(name, 0) + frames
+        if left_over > 0:
+            # Of these frames the replay only knows that no region got them.
+            other[LEFT_OVER] = hidden
+            for letter in sorted(KERNELS & theirs[field].keys()):
+                used = min(max(theirs[field][letter] - other.get(letter, 0), 0), left_over)
+                other[letter] = other.get(letter, 0) + used
+                left_over -= used
+            other["."] = other.get(".", 0) + left_over
         # A recording ends with the last frame that is online; it shows no memory only if all of the
         # node is offline.
         beyond = sum(other.values()) - sum(theirs[field].values())
@@ -446,7 +475,7 @@ def _node_differences(
                 return
         if len(one) != len(other_letters):
             yield "layout.length", len(one), len(other_letters)
-    elif field == "buddy":
+    elif field == "buddy" and left_over <= 0:
         # A node of one zone: mmcore's nodes have no more.
         zones = [name for name in theirs if name.startswith("buddy_")]
         if len(zones) == 1:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from mmcore._recordings.layouts import KERNELS, letters_of
+from mmcore._recordings.layouts import KERNELS, LEFT_OVER, letters_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,9 +42,10 @@ def kernel_pages(
         frames: the number of frames of the node.
 
     Returns:
-        Triples: the number of a step, the node, and one letter for each frame from this step on,
-        `.` where the kernel has no page. Empty if the recording shows no layout of this node, or if
-        its first layout has no page of the kernel's.
+        Triples: the number of a step, the node, and one letter for each frame from this step on:
+        `.` where the kernel has no page, `LEFT_OVER` where it had one or the frame was free. Empty
+        if the recording shows no layout of this node, or if its first layout has no page of the
+        kernel's.
     """
     kernels = KERNELS
     found: list[tuple[int, int, bytes]] = []
@@ -104,9 +105,10 @@ def _until_first(
     # The region took all frames that were free. So a frame that the script has not freed, and that
     # is free or another region's at the first layout, was the kernel's or left over at that time.
     kept = {at for at, letter in enumerate(letters) if letter == "." and at not in freed}
-    got = {at for at, letter in enumerate(letters) if letter in _OTHERS and at not in freed}
+    # A frame that the script has freed only after the other region was there is left over, too.
+    got = {at for at, letter in enumerate(letters) if letter in _OTHERS and at not in open_then}
     for frame in kept | got:
-        own[frame] = "S"
+        own[frame] = LEFT_OVER
     yield 0, "".join(own).encode("ascii")
     if got and other:
         # The other region took these frames instead of as many others that the script had freed.
@@ -114,7 +116,7 @@ def _until_first(
             own[frame] = "."
         for frame in open_then:
             if letters[frame] == ".":
-                own[frame] = "S"
+                own[frame] = LEFT_OVER
         yield other, "".join(own).encode("ascii")
 
 

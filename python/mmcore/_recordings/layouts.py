@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["AS_RECORDED", "KERNELS", "expanded", "field_of", "letters_of", "scanned"]
+__all__ = [
+    "AS_RECORDED",
+    "KERNELS",
+    "LEFT_OVER",
+    "expanded",
+    "field_of",
+    "letters_of",
+    "node_of",
+    "scanned",
+]
 
 #: The letters of recordings for kinds of frames that only mmcore tells apart.
 AS_RECORDED = str.maketrans({"q": "k", "i": "v"})
@@ -18,6 +27,9 @@ _COMPOUND = "Skh"
 
 #: Letters of frames that the kernel itself uses, or keeps on the list of a CPU.
 KERNELS = frozenset("RSTkcx")
+
+#: The letter of frames of a replay that the kernel had used or left free, and no region got.
+LEFT_OVER = "?"
 
 
 def field_of(step: Mapping[str, Any], name: str) -> Any:
@@ -37,6 +49,12 @@ def expanded(runs: Sequence[Sequence[Any]]) -> str:
 def letters_of(step: Mapping[str, Any]) -> str:
     """The letters of the layout that a step shows; empty if it shows none, or only the totals."""
     return expanded(field_of(step, "layout") or ())
+
+
+def node_of(words: Sequence[str]) -> int | None:
+    """The node that the words of an operation name; None if they name none."""
+    named = [word[5:] for word in words[1:] if word.startswith("node=")]
+    return int(named[0]) if named and named[0].isdecimal() else None
 
 
 def scanned(recorded: int, machine: int, letters: str, *, frames: bool) -> bool:

@@ -7,21 +7,25 @@ leave four things open; the recorded pass answers them:
 * A page of a file can have a reference that no letter shows. It has one if every attempt to move it
   failed.
 * A page of a file that waits in a batch has the letter of the kernel's own pages (`k`). A page with
-  this letter that moved was a page of a file, because the kernel's own pages do not move.
+  this letter that moved was a page of a file, because the kernel's own pages do not move. `batched`
+  finds those that did not move.
 * The reference that makes an anonymous page a `p` can be that of a batch, in which the page waits
   to be activated or to be dropped lazily. A compaction drains the batches first. So a `p` that
   moved, or that has no such reference afterwards, waited in a batch.
 * A timer gives the free frames on a CPU's list (`c`) back to the node. If a page moved to such a
-  frame, the frames had been given back before the pass.
+  frame, the frames had been given back before the pass. They can also have been given back without
+  being a target. So a pass that differs is repeated with those of the frames free that are free
+  afterwards, and with all of them free: it matches if it matches one of these layouts in full.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mmcore._core import Machine, Profile
 from mmcore._errors import KernelError
+from mmcore._recordings.batched import Batched
 from mmcore._recordings.compare import Difference, each_of
 from mmcore._recordings.compare import moves as recorded_moves
 from mmcore._recordings.layouts import (
@@ -50,8 +54,14 @@ _COUNTERS = (
     "compact_migrate_scanned",
     "compact_free_scanned",
 )
+#: The reason why a pass without the types of the pageblocks is not compared.
+_NO_TYPES = "its layout lacks the types of the pageblocks, so the pageblocks of targets are unknown"
 #: Letters of frames whose pages belong to a process or an owner.
 _PAGES = frozenset("aAUufdsvpqbz")
+#: Frames of a pageblock.
+_PAGEBLOCK = 512
+#: The differences of a pass that follow from the types of the pageblocks.
+_FROM_TYPES = ("moves.", "vm.", "layout.")
 #: Bytes of a frame.
 _PAGE = 4096
 #: The most frames of a node whose pages are given bytes, so that their content is checked.
@@ -69,7 +79,8 @@ class CompactionPass:
         matching: the number of moves, from the first on, that the machine made too.
         differences: the first move that differs; the counters, the free blocks and the contents
             that differ; the first frame that differs after the pass. One difference `layout` if no
-            node can have the recorded layout. Empty if the pass matches.
+            node can have the recorded layout. Empty if the pass matches or cannot be compared.
+        reason: the reason why the pass cannot be compared; empty if it can.
     """
 
     step: int
@@ -77,11 +88,12 @@ class CompactionPass:
     moves: int
     matching: int
     differences: tuple[Difference, ...] = ()
+    reason: str = ""
 
     @property
     def matches(self) -> bool:
         """True if moves, counters, free blocks, contents and the layout after the pass agree."""
-        return not self.differences
+        return not self.differences and not self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +144,7 @@ def replay_passes(
         The passes in the order of the recording; empty if it has no pass whose layout and moves
         were recorded.
     """
-    return tuple(_pass(each, release, dict(fields or {})) for each in _passes(recording))
+    return tuple(_any_pass(each, release, dict(fields or {})) for each in _passes(recording))
 
 
 def _passes(recording: Mapping[str, Any]) -> Iterator[_Recorded]:
@@ -141,17 +153,16 @@ def _passes(recording: Mapping[str, Any]) -> Iterator[_Recorded]:
     node, unevictable = -1, True
     blocks: tuple[int | None, ...] = ()
     steps = recording["steps"]
+    batched = Batched()
     for number, step in enumerate(steps):
         words = step["op"].split()
         named = dict(word.split("=", 1) for word in words[1:] if "=" in word)
         if words[:2] == ["set", "compact_unevictable_allowed"]:
             unevictable = words[2] != "0"
         elif words[0] == "layout" and (found := letters_of(step)):
-            node, letters, types = (
-                int(named["node"]),
-                found,
-                expanded(field_of(step, "types") or []),
-            )
+            node = int(named["node"])
+            letters = batched.letters(node, found)
+            types = expanded(field_of(step, "types") or []) or _all_movable(step, letters)
             blocks = _blocks(step)
         elif words[0] == "compact" and letters and field_of(step, "cev") is not None:
             if int(named.get("node", node)) == node:
@@ -174,6 +185,7 @@ def _passes(recording: Mapping[str, Any]) -> Iterator[_Recorded]:
                     after,
                 )
             letters = ""
+        batched.apply(step)
 
 
 def _as_it_was(letters: str, moves: Sequence[tuple[int, int]], after: str) -> str:
@@ -213,10 +225,43 @@ def _blocks(step: Mapping[str, Any]) -> tuple[int | None, ...]:
     return tuple(blocks if isinstance(blocks, int) else None for blocks in found)
 
 
+def _all_movable(step: Mapping[str, Any], letters: str) -> str:
+    """The types of the pageblocks, if the totals of the layout show that all are movable; or none.
+
+    Older recordings have the totals by type, and not the type of each pageblock.
+    """
+    zones = [step[name] for name in step if name.startswith("blocks_")]
+    blocks = -(-len(letters) // _PAGEBLOCK)
+    movable = [zone.get("Movable") for zone in zones if isinstance(zone, dict) and len(zone) == 1]
+    return "M" * blocks if len(zones) == 1 and movable == [blocks] else ""
+
+
 def _counters(step: Mapping[str, Any]) -> dict[str, int]:
     """The counters of a pass; those in `info` come first, because they are of the kept run."""
     counters = {**step.get("vm", {}), **step.get("info", {}).get("vm", {})}
     return {name: counters[name] for name in _COUNTERS if name in counters}
+
+
+def _any_pass(recorded: _Recorded, release: str, fields: Mapping[str, str]) -> CompactionPass:
+    """Repeats a pass with each layout that it can have had, until one matches in full."""
+    first = _pass(recorded, release, fields)
+    if first.matches:
+        return first
+    if not recorded.types and all(
+        found.field.startswith(_FROM_TYPES) for found in first.differences
+    ):
+        # All pageblocks were movable in the repetition, which is wrong for this recording.
+        return replace(first, matching=0, differences=(), reason=_NO_TYPES)
+    if "c" not in recorded.letters:
+        return first
+    after = recorded.after.ljust(len(recorded.letters), "?")
+    pairs = zip(recorded.letters, after, strict=False)
+    some = "".join("." if pair == ("c", ".") else pair[0] for pair in pairs)
+    for letters in (some, recorded.letters.replace("c", ".")):
+        other = _pass(replace(recorded, letters=letters), release, fields)
+        if other.matches:
+            return other
+    return first
 
 
 def _pass(recorded: _Recorded, release: str, fields: Mapping[str, str]) -> CompactionPass:
@@ -282,7 +327,7 @@ def _zones(recorded: _Recorded) -> list[tuple[int, str, str]]:
     letters, types = recorded.letters, recorded.types
     if recorded.node not in _TWO_ZONES or len(letters) <= _DMA:
         return [(0, letters, types)]
-    blocks = _DMA // 512
+    blocks = _DMA // _PAGEBLOCK
     return [(0, letters[:_DMA], types[:blocks]), (_DMA, letters[_DMA:], types[blocks:])]
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mmcore._recordings.layouts import AS_RECORDED, KERNELS, letters_of, scanned
+from mmcore._recordings.layouts import AS_RECORDED, KERNELS, letters_of, node_of, scanned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +35,8 @@ _OF_THE_SCRIPT = frozenset("bzH")
 _OF_A_COMPACTION = frozenset({"vm", "n0", "n1", "n2", "calls", "moves", "fails"})
 #: The counters of a node's lists. A page that has moved waits in a batch and is in none of them.
 _OF_LISTS = ("nr_inactive_anon", "nr_active_anon", "nr_inactive_file", "nr_active_file")
+#: The most pages in a batch of any kernel.
+_MOST_IN_BATCH = 31
 #: The letters of anonymous pages on a list and in a batch.
 _ANONYMOUS = frozenset("av")
 #: A kernel may take slab pages for movable ones, and then asks once for each of their allocations.
@@ -64,7 +66,7 @@ class Placement:
     def apply(self, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
         """Takes note of a step before it is compared."""
         words = theirs["op"].split()
-        node = _node(words)
+        node = node_of(words)
         if words[0] == "layout" and node is not None and (recorded := letters_of(theirs)):
             self._letters[node] = recorded
             machine = letters_of(ours).translate(AS_RECORDED)
@@ -97,15 +99,15 @@ class Placement:
     def skipped(self, theirs: Mapping[str, Any]) -> set[str]:
         """Returns the fields of a step that depend on the frames, and are not compared."""
         words = theirs["op"].split()
-        if words[0] == "compact" and self._moves_others(_node(words)):
+        if words[0] == "compact" and self._moves_others(node_of(words)):
             return set(_OF_A_COMPACTION)
-        if words[0] == "layout" and _node(words) in self._apart:
+        if words[0] == "layout" and node_of(words) in self._apart:
             return {"layout", "buddy"}
         return set()
 
     def _of(self, words: list[str]) -> str:
         """The letters of the last layout of the node that an operation names; empty if unknown."""
-        return self._letters.get(_node(words), "")
+        return self._letters.get(node_of(words), "")
 
     def covers(self, theirs: Mapping[str, Any], field: str, recorded: Any, machine: Any) -> bool:
         """True if the frames explain that one value of a step differs.
@@ -118,31 +120,28 @@ class Placement:
         """
         words = theirs["op"].split()
         if field == "vm.compact_migrate_scanned":
-            known = self._letters.values() if _node(words) is None else [self._of(words)]
+            known = self._letters.values() if node_of(words) is None else [self._of(words)]
             letters = "".join(known)
             return scanned(recorded, machine, letters, frames=self._frames)
         first, _, rest = field.partition(".")
         place = rest.rpartition(".")[2]
-        if words[0] == "layout" and first == "kinds" and _node(words) == _HOME:
+        if words[0] == "layout" and first == "kinds" and node_of(words) == _HOME:
             return rest not in _OF_THE_SCRIPT
         if words[0] == "layout" and first == "kinds" and rest in _ANONYMOUS:
             # The compaction has left other pages in the batch, and another number of them.
-            return _node(words) in self._batched & self._as_many
+            return node_of(words) in self._batched & self._as_many
         if words[0] == "compact" and field in _ASKED_OF_SLABS:
-            known = self._letters.values() if _node(words) is None else [self._of(words)]
+            known = self._letters.values() if node_of(words) is None else [self._of(words)]
             slabs = sum(letters.count("S") for letters in known)
             return bool(machine <= recorded <= machine + slabs)
         if words[0] == "compact" and place == "moved":
-            return self._moves_others(_node(words))
+            return self._moves_others(node_of(words))
         if first == "nonlru":
             return rest == "left_frames" and self._left
+        if field == f"n{_HOME}.nr_unevictable" and _HOME in self._batched:
+            # The compaction has left mlocked pages of the recording program in a batch.
+            return bool(0 < recorded - machine <= _MOST_IN_BATCH)
         return any(first == f"n{node}" for node in self._batched) and rest in _OF_LISTS
-
-
-def _node(words: list[str]) -> int | None:
-    """The node that an operation names."""
-    named = [word[5:] for word in words[1:] if word.startswith("node=")]
-    return int(named[0]) if named and named[0].isdecimal() else None
 
 
 def _anonymous(step: Mapping[str, Any]) -> int:

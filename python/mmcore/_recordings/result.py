@@ -136,8 +136,8 @@ class Conformance(Result):
 
     @property
     def passes(self) -> tuple[int, int]:
-        """The number of compaction passes that match move by move, and of all passes."""
-        passes = [each for row in self.rows for each in row.passes]
+        """The number of compaction passes that match move by move, and of all comparable passes."""
+        passes = [each for row in self.rows for each in row.passes if not each.reason]
         return sum(each.matches for each in passes), len(passes)
 
     @property
@@ -224,6 +224,7 @@ def _row(row: Replayed) -> dict[str, Any]:
                     {"field": d.field, "recorded": d.recorded, "replayed": d.replayed}
                     for d in each.differences
                 ],
+                **({"reason": each.reason} if each.reason else {}),
             }
             for each in row.passes
         ]
@@ -235,6 +236,8 @@ def _lines(row: Replayed) -> list[str]:
 
 
 def _pass_lines(each: CompactionPass) -> list[str]:
+    if each.reason:
+        return [f"  pass at step {each.step}, {each.op}: not comparable: {each.reason}"]
     head = f"  pass at step {each.step}, {each.op}: {each.matching} of {each.moves} moves"
     return [
         head if each.matches else f"{head}, then it differs",
@@ -262,7 +265,7 @@ def _tables(rows: tuple[Replayed, ...]) -> tuple[Grid, ...]:
             for d in outcome.differences
         ]
         for each in row.passes:
-            moves = f"{each.matching} of {each.moves}"
+            moves = each.reason or f"{each.matching} of {each.moves}"
             passed.append((name, str(each.step), each.op, moves))
             parted += [
                 (name, str(each.step), each.op, d.field, *_sides(d), "") for d in each.differences

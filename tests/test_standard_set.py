@@ -106,7 +106,7 @@ def test_each_fault_of_the_set_strikes():
     assert names == {
         name for name, program in programs.items() if any(op.name == "fail" for op in program.ops)
     }
-    # They are few beside the pairs.
+    # The programs with faults are few beside the pairs.
     assert len(names) < len(programs) / 25
     for name in names:
         found = mmcore.explore(programs[name], search="exhaustive", schedules=100, jobs=1)

@@ -1,4 +1,4 @@
-"""How often an offlining tried a page that does not move, before the signal came.
+"""The attempts of an offlining to move a page that does not move, until a signal ends the step.
 
 The kernel tries such a page until a signal arrives, as fast as the guest is; the machine makes as
 many rounds as the replay asks for. Neither number says anything about the page. So the numbers are
@@ -20,7 +20,7 @@ _COUNTERS = ("pgmigrate_fail", "unevictable_pgs_mlocked", "unevictable_pgs_stran
 
 
 def _is_signalled(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
-    """Whether a step is an offlining that a signal ended on both sides."""
+    """True if a step is an offlining that a signal ended on both sides."""
     words = theirs["op"].split()
     errnos = theirs.get("errno"), ours.get("errno")
     return words[0] == "memblk" and words[-1] == "offline" and errnos == ("EINTR", "EINTR")
@@ -32,7 +32,7 @@ def _more(theirs: Mapping[str, Any], ours: Mapping[str, Any], field: str, name: 
 
 
 def more_rounds(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> int:
-    """How many more rounds the recorded step made than the machine's.
+    """The rounds that the recorded step made more than the machine's.
 
     The pages that did not move are put back once a round. 0 for any step but an offlining that a
     signal ended on both sides after it had put pages back.
@@ -43,14 +43,14 @@ def more_rounds(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> int:
 
 
 def more_failures(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> int:
-    """How many more pages failed to move in the recorded step, by more rounds; or 0."""
+    """The failed moves that the recorded step counts more, by its additional rounds; or 0."""
     return _more(theirs, ours, "vm", "pgmigrate_fail") if more_rounds(theirs, ours) else 0
 
 
 def of_attempts(
     more: int, difference: tuple[str, Any, Any], recorded: Sequence[Any], machine: Sequence[Any]
 ) -> bool:
-    """Whether the number of rounds explains that one value of a step differs.
+    """True if the number of rounds explains that one value of a step differs.
 
     Args:
         more: the result of `more_rounds`, not 0.

@@ -63,7 +63,7 @@ class Batched:
             self._frames.clear()
 
     def _keeps(self, words: list[str]) -> bool:
-        """Whether an operation leaves every page of a file in its frame."""
+        """True if an operation leaves every page of a file in its frame."""
         if words[0] == "madv":
             return words[1].partition(":")[0].partition("@")[0] in self._anonymous
         return words[0] in _KEEPING

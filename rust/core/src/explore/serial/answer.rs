@@ -14,8 +14,8 @@ pub struct Answer {
     pub acc: Vec<Access>,
     pub signals: (u32, u32),
     pub got: Option<u32>,
-    /// How often the fault that was armed for the operation has struck: no part of what is compared, but in
-    /// an order it strikes so often.
+    /// The number of times that the fault which was armed for the operation has struck. It is not compared,
+    /// but in an order the fault strikes as often.
     pub struck: u8,
 }
 

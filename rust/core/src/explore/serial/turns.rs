@@ -42,7 +42,7 @@ pub struct Turns {
     wanted: RefCell<Vec<Turn>>,
     taken: RefCell<Vec<(Turn, Option<Answer>)>>,
     blocked: Cell<Option<usize>>,
-    /// How often faults have struck in the operations of each thread.
+    /// The number of faults that have struck in each operation of each thread.
     struck: RefCell<Vec<Vec<u8>>>,
 }
 
@@ -64,8 +64,8 @@ impl Turns {
         self.struck.replace(answers.iter().map(of).collect());
     }
 
-    /// How often a fault is to strike in a unit. None strikes in a part of an operation: see
-    /// `tolerances::fails_by_fault`.
+    /// Returns the number of times that a fault is to strike in a unit. None strikes in a part of an
+    /// operation: see `tolerances::fails_by_fault`.
     pub fn strikes_in(&self, thread: usize, unit: &Unit) -> Option<NonZeroU8> {
         let struck = *self.struck.borrow()[thread].get(unit.op)?;
         NonZeroU8::new(struck).filter(|_| unit.part == (0, 1))

@@ -189,7 +189,7 @@ def test_a_page_is_usable_in_its_callback_only():
     program = "movable m0 1\nthread A\n  isolate m0\n  putback m0"
     assert explored(Keeps(), program, schedules=1).counterexample is None
     for use in (kept[0].read, kept[0].put, lambda: kept[0].write(0, 1)):
-        with pytest.raises(mmcore.errors.MisuseError, match="only inside of the callback"):
+        with pytest.raises(mmcore.errors.MisuseError, match="only inside of its callback"):
             use()
     assert "pfn=" in repr(kept[0])
     assert len({*kept}) == 1

@@ -34,7 +34,8 @@ def test_migrators_are_limited_as_in_the_core():
 def test_the_help_names_the_limits_that_searches_begin_with():
     """The command line reads the help from a docstring, which cannot take the numbers from code."""
     helped = {verb: inspect.getdoc(verb) for verb in (explore.explore, hunt.hunt)}
-    assert f"schedules to run, {_mmcore.DEFAULT_SCHEDULES} if left out" in helped[explore.explore]
+    drawn = f"the number of schedules, {_mmcore.DEFAULT_SCHEDULES} if left out"
+    assert drawn in helped[explore.explore]
     assert f"find one defect, {BUDGET} if left out" in helped[hunt.hunt]
 
 

@@ -1448,7 +1448,7 @@ class Balloon:
 @final
 class ExploredPage:
     """A page of an explored program, as an owner's callback sees it. It holds no reference. The state is that of
-    the callback's step. After the callback the page can only be compared, and printed."""
+    the callback's step. After the callback the content can be neither read nor written, and no reference put."""
     @property
     def pfn(self) -> int:
         """The number of the frame."""

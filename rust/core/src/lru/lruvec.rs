@@ -351,7 +351,9 @@ impl Lruvec {
             && list != LruList::Unevictable
         {
             generations.remove(frames, pfn);
-            return reckon::unlinked(page, page.word().has(Flags::ACTIVE));
+            // No page on a list of generations is active, and the drain of files counts no deactivation
+            // there, although the removal sets `ACTIVE` on young pages (`lru_deactivate_file` of 6.12).
+            return reckon::unlinked(page, false);
         }
         match list {
             LruList::Unevictable => page.forget_mlock_count(),

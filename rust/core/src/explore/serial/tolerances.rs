@@ -56,6 +56,12 @@ const TABLE: &[Tolerance] = &[
     Tolerance { operation: fails_owned, answer: |_| true, beside: |_| true },
     // The free frames may be in the hands of another operation for a moment.
     Tolerance { operation: |_| true, answer: |answer| tells(answer, Errno::ENOMEM), beside: |_| true },
+    // A device without a free frame reports the write of a block as failed.
+    Tolerance {
+        operation: |op| matches!(op, Op::ZsPut { .. }),
+        answer: |answer| tells(answer, Errno::EIO),
+        beside: |_| true,
+    },
     // A truncation takes one page after the other, after it has shortened the file.
     Tolerance { operation: accesses, answer: |_| true, beside: is_truncate },
     // The fault of a write marks the page dirty, and then the write itself may find the page unmapped.

@@ -53,8 +53,8 @@ pub struct Step {
     /// The reason why the operation was not done, or not on all pages; the first reason if there
     /// are several.
     pub problem: Option<Problem>,
-    /// The number of times that the fault which `fail` has armed for this operation has struck; `None` if none
-    /// was armed.
+    /// The number of times that the fault which `fail` has armed for this operation has struck; `None` if
+    /// none was armed.
     pub fault: Option<u8>,
     /// Broken rules.
     pub findings: Vec<Finding>,

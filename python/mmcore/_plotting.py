@@ -66,7 +66,8 @@ def drawing(
 
     def svg() -> str:
         figure = _figure(draw)
-        # The page shows through, which is light or dark. An image file stays white.
+        # On a web page, which is light or dark, the background shows through. An image file stays
+        # white.
         for axes in figure.axes:
             axes.set_facecolor("none")
         text = _as_svg(figure, facecolor="none")

@@ -12,7 +12,8 @@ log-ratios of a variant to the baseline:
 * half their difference, in which the variant's effect cancels, and which decides when to stop.
 
 Without a true difference, a block's mean is above 0 as often as below, because the orders are
-random; this holds for noise of any distribution and correlation, and also for given differences.
+random; this holds for noise of any distribution and correlation, and also conditionally on the half
+differences of the blocks.
 Stopping at a width predicted from the differences therefore cannot raise the rate of false alarms.
 Stopping at the width of the interval itself does raise it, to twice the nominal rate in our
 simulations, because it favours samples that understate the noise.
@@ -24,10 +25,10 @@ as blocks are kept, less one; on normal data this covers 94.1 to 94.7 % with 10 
 take one less, which covers 94.7 to 95.2 %, and on heavier tails 95 to 96 %.
 `benches/intervals.py` measures width and coverage by the number of blocks. On normal data this
 interval is 1.26 (10 blocks) to 1.09 times (14) as wide as Student's. A bootstrap-t interval of the
-same mean is 1.5 times as wide with 10 blocks, and 2.8 times in one run of twenty, because a
-resample of so few blocks often has next to no variance. The intervals hold jointly for all
-variants (Bonferroni). The tests measure false alarms, coverage and power on simulated machines,
-early stop included.
+same mean is 1.5 times as wide as Student's with 10 blocks, and at least 2.8 times as wide in the
+worst twentieth of the runs, because a resample of so few blocks often has next to no variance. The
+intervals hold jointly for all variants (Bonferroni). The tests measure false alarms, coverage and
+power on simulated machines, early stop included.
 
 The module uses NumPy and no SciPy: `compare` belongs to the base installation.
 """
@@ -59,8 +60,8 @@ TRIM = 0.2
 #: The fewest blocks of an interval: fewer leave too few values after trimming.
 MIN_BLOCKS = 8
 
-#: The widest interval that is called a result although it shows no difference: one that allows
-#: more than this in either direction says nothing that a user could act on.
+#: An interval that includes 1 is still a result if neither end is further from 1 than this. A wider
+#: one says nothing that a user could act on.
 USABLE = 0.10
 
 #: The largest half width of an interval, as a log-ratio. A wider one says nothing of the ratio, and
@@ -223,7 +224,8 @@ def t_quantile(tail: float, degrees: int) -> float:
         degrees: the degrees of freedom, a whole number.
     """
     low, high = 0.0, math.pi / 2
-    # The distribution falls with the angle: sixty halvings reach the precision of a float.
+    # The probability of the tail falls as the angle grows. Sixty halvings reach the precision of a
+    # float.
     for _ in range(60):
         angle = (low + high) / 2
         if _beyond(angle, degrees) > tail:

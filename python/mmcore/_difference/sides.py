@@ -82,9 +82,9 @@ class Sides:
     """Both sides of a comparison, and the options that name them.
 
     Attributes:
-        first: the first side. In a `mmcore.results.Difference`, whose attributes are named for
-            recordings, the value of this side is `recorded`.
-        second: the second side. In a `Difference` its value is `replayed`.
+        first: the first side. `mmcore.results.Difference` was made for recordings: its attribute
+            `recorded` holds the value of this side.
+        second: the second side. The attribute `replayed` of a `Difference` holds its value.
         words: the options of `mmcore diff` that name these sides.
     """
 

@@ -1,10 +1,10 @@
 """Programs that follow from the coverage of earlier ones; a soak explores them.
 
 A program that covers a pair of steps which no earlier program has covered is kept. Each later
-program is either drawn anew, or made from a kept program by a few changes, whichever has brought
-more new pairs lately: at first programs that are drawn anew do, later the changed ones. What can be
-drawn is fixed in rounds: the programs of a round depend on the results of the rounds before it
-alone, so that they are the same with any number of workers.
+program is either drawn anew, or made from a kept program by a few changes. The more new pairs one
+of the two ways has brought lately, the more often it is taken. What can be drawn is fixed in
+rounds: the programs of a round depend on the results of the rounds before it alone, so that they
+are the same with any number of workers.
 """
 
 from __future__ import annotations
@@ -24,16 +24,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Draft", "Guide", "drawn"]
 
-#: The probability of the simplest of several lines of a set-up.
+#: The probability with which the simplest of several lines of a set-up is taken without a draw
+#: among all of them.
 _SIMPLE = 0.6
 
-#: The programs of the first round; a round is as long as all rounds before it, up to the most.
+#: The number of programs in the first round, and the most in any. A later round has as many
+#: programs as all rounds before it together, up to this limit.
 _FIRST_ROUND, _MOST = 4, 256
 
 #: The least share of the programs that are drawn anew, and of those that are made from kept ones.
 _LEAST = 0.125
 
-#: The results of each of the two ways to make a program that decide on their shares.
+#: The number of latest results of each way (drawn anew, changed) from which the shares of the two
+#: ways are computed.
 _LATELY = 64
 
 #: The most programs that are kept; the oldest is given up.
@@ -123,7 +126,8 @@ def _changed_once(draft: Draft, others: Sequence[Draft], random: Random) -> Draf
         other = random.randrange(len(ops))
         ops[place], ops[other] = ops[other], ops[place]
     elif change == "thread":
-        # The names that a thread makes have its number.
+        # A thread names what it makes after its own number, so only the thread in the same place of
+        # another program fits.
         fit = [each for each in others if each.pages == draft.pages and len(each.threads) > number]
         ops = list(random.choice(fit).threads[number]) if fit else ops
     elif change == "set-up":
@@ -161,7 +165,7 @@ class Guide:
         """Draws the next program, and returns it with the seed of the program it was made from.
 
         Args:
-            number: the number of the program in the soak, from 0; one after another.
+            number: the number of the program in the soak. Calls must come in the order 0, 1, 2, ...
             seed: the seed of the program or of its changes.
         """
         if number == self._end:
@@ -181,7 +185,11 @@ class Guide:
         return min(max(fresh / (fresh + changed or 1), _LEAST), 1 - _LEAST)
 
     def learn(self, draft: Draft, parent: int | None, pairs: Pairs | None) -> int:
-        """Adds the pairs of a program, keeps it if some are new, and returns their number."""
+        """Adds the pairs of a program to the covered ones, and keeps the program if some are new.
+
+        Returns:
+            The number of new pairs.
+        """
         new = set() if pairs is None else {pair.name for pair in pairs.pairs} - self.covered
         self._known += 1
         (self._fresh if parent is None else self._changed).append(len(new))

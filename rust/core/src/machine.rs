@@ -91,7 +91,7 @@ pub struct Cpu {
     pub(crate) batches: CachePadded<Lock<Batches>>,
     /// The arrays of free frames, by node.
     pub(crate) pcp: Box<[CachePadded<Lock<Pcp>>]>,
-    /// The slot of a compaction on this CPU.
+    /// The slot for the block that a compaction on this CPU is about to make (*capture*).
     pub(crate) capture: Capture,
 }
 
@@ -119,7 +119,7 @@ pub struct Machine<R: Designed> {
     pub(crate) pressure: Pressure,
     /// The owner id of the balloon; 0 without one.
     pub(crate) balloon: AtomicU32,
-    /// The owners that reclaim asks for memory that they do not need.
+    /// The owners of caches, which give memory that they do not need back when reclaim asks them.
     pub(crate) shrinkers: Lock<Vec<OwnerId>>,
     /// The state of offlining and onlining.
     pub(crate) hotplug: Hotplug,
@@ -130,8 +130,8 @@ pub struct Machine<R: Designed> {
     pub(crate) lru_disabled: CachePadded<AtomicU32>,
     /// The lock under which one thread at a time drains the batches of all CPUs.
     pub(crate) lru_drain: CachePadded<Lock<()>>,
-    /// The number of drains of all CPUs. A thread that waited for another thread's drain compares
-    /// the number, and drains no second time if the number has grown.
+    /// The number of complete drains so far, each of the batches of all CPUs. A thread reads the number
+    /// before it waits for `lru_drain`. If the number has grown by then, another thread has drained for it.
     pub(crate) lru_drains: CachePadded<AtomicU32>,
     /// The CPU + 1 of each thread slot; 0 for a thread without a CPU.
     bindings: Box<[PlainU32; MAX_THREADS]>,
@@ -240,7 +240,7 @@ impl<R: Designed> Machine<R> {
         }
         if (0..config.nodes.len()).all(|node| config.movable.contains(&node)) {
             return invalid(
-                "not all nodes can be for movable pages only: a lasting pin needs another".into(),
+                "at least one node must also take pages that cannot move: a lasting pin needs it".into(),
             );
         }
         config.check_blocks()?;
@@ -389,7 +389,7 @@ impl<R: Designed> Machine<R> {
         node + others.into_iter().map(after).sum::<usize>()
     }
 
-    /// Divides pages into runs of neighbours on the list that lie on one node.
+    /// Divides `pages` into runs: successive entries whose frames lie on the same node.
     #[inline]
     pub(crate) fn by_node<'a>(&'a self, pages: &'a [Pfn]) -> impl Iterator<Item = (&'a Node, &'a [Pfn])> {
         let mut left = pages;

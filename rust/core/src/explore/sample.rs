@@ -17,8 +17,9 @@ const PATIENCE: u32 = 512;
 /// The method by which a random schedule is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// At each step the current thread stays with probability `stay` / 256, else any runnable
-    /// thread is drawn: 0 is the uniform walk.
+    /// The walk draws one of the runnable threads. After each step this thread goes on with probability
+    /// `stay` / 256, or if a draw among the runnable threads finds it again. Otherwise the walk draws anew,
+    /// and may draw the same thread.
     Walk {
         /// Stickiness.
         stay: u8,
@@ -103,7 +104,8 @@ pub(super) struct Walk {
     rng: Rng,
     stay: u32,
     /// The number of draws that the walk has put off while only one thread could run, because their outcome
-    /// is known. The walk makes them before its next draw, so that a seed draws the same schedules.
+    /// is known. The walk makes them before its next draw, so that a seed gives
+    /// the same schedules as if no draw had been put off.
     owed: u32,
 }
 
@@ -208,9 +210,9 @@ impl Pct {
             self.stretch_start = view.step;
             thread = highest(self).unwrap_or(thread);
         }
-        // A waiting thread may become runnable and have the highest priority, so the strategy is
-        // asked again at the next step. If none waits, nothing changes before the next change
-        // point.
+        // If no thread waits, nothing changes before the next change point or the end of `PATIENCE`.
+        // Otherwise a waiting thread may become runnable with the highest priority at any step, so the
+        // strategy is asked again at each.
         let change = self.changes.get(self.next_change).copied().unwrap_or(u32::MAX);
         let until = if view.runnable == view.alive {
             change.min(view.step.saturating_add(PATIENCE))

@@ -10,9 +10,10 @@
 //! 3. Freeze the count, from the references of the caller and of the swap cache to none. A thread that tries
 //!    to get the page by its number now fails. A page in the swap cache is frozen under the swap lock, so
 //!    that a lookup of its slots waits for step 4.
-//! 4. Under the lruvec lock, part after part, the last first: take the part's lock, give it the head's flags
-//!    and owner, and the swap slot in which it is; then one reference, and one for the slot; and link it into
-//!    the head's list. Then thaw the head itself.
+//! 4. Part after part, the last first: take the part's lock; give the part the head's flags and owner, and
+//!    its own swap slot if the page is in the swap cache; set its count to one reference, and one more for a
+//!    slot. If the head is on a list, all this happens under the lruvec lock, and the part is linked next to
+//!    the head (with generations, the parts and the head are linked anew). Then thaw the head itself.
 //! 5. Each entry maps its part again. A part that holds nothing but zeroes is replaced by the zero page, in
 //!    kernels that do so, and step 6 frees it.
 //! 6. The caller keeps the part that it asked for. The other parts are unlocked and put: mapped parts live on
@@ -67,7 +68,8 @@ const STAY: Flags = Flags::LOCKED
     .union(Flags::MAPPEDTODISK)
     .union(Flags::ERROR);
 
-/// The flags of pages that are never split: a holder of such a page knows it by its head alone.
+/// The flags of pages that are never split, because the file, the write-back or the driver that uses such a
+/// page knows the frame number of the head only.
 const WHOLE: Flags =
     Flags::FILE.union(Flags::WRITEBACK).union(Flags::MOVABLE).union(Flags::ISOLATED).union(Flags::RESERVED);
 
@@ -77,7 +79,8 @@ impl<R: Release> Machine<R> {
     /// is.
     ///
     /// `EAGAIN` if another holder has a reference, `EBUSY` if pages of this kind are never split.
-    /// After an error nothing has changed.
+    /// After an error the page is as before, except that entries of a bad part may have become poisoned
+    /// entries (step 2).
     pub fn split_page(&self, pfn: Pfn) -> Result<()> {
         self.split(pfn, None)
     }

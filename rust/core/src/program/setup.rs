@@ -190,7 +190,7 @@ mod tests {
             ("thread A cpu=2", "no CPU 2"),
             (
                 "thread A\nthread B\nthread C\nthread D\nthread E\nthread F\nthread G\nthread H\nthread I",
-                "8 threads at most",
+                "the explorer takes at most 8 threads, and the program has 9",
             ),
         ] {
             let error = configured(text, "").unwrap_err().to_string();

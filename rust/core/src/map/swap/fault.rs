@@ -1,15 +1,18 @@
 //! Faults on swap entries (`do_swap_page`).
 //!
-//! 1. Find the page in the swap cache, or make a page and read the content. If the entry is the only one, the
-//!    page is read past the cache, and the slot is marked as being read meanwhile. Otherwise the page is read
-//!    into the cache, where all entries find it.
+//! 1. Find the page in the swap cache, or make a page and read the content. In kernels with
+//!    `swapin_past_cache`, if no other entry names the slot, the content is read past the cache; until the
+//!    read ends, the slot carries the mark `Reading`. Otherwise the page is read into the cache, where all
+//!    entries find it.
 //! 2. With the page locked, lock the entry and read it again.
-//! 3. Subtract the entry from the slot's count. Take the page out of the cache if slots are short, or if the
-//!    page probably belongs to this process alone.
-//! 4. Map the page: writable if it belongs to this process alone.
+//! 3. Subtract the entry from the slot's count. Take the page out of the cache if slots are short, if the
+//!    page is locked into memory, or if a write has faulted and the page probably belongs to this process
+//!    alone.
+//! 4. Map the page. If the page belongs to this process alone, the entry is writable after a write, and in
+//!    kernels with `swapin_writable` also after a read.
 //!
 //! The content is read in base pages. A large page that is still in the swap cache is found there. In kernels
-//! that do so (`swapin_maps_whole`), steps 3 and 4 then treat the entries of all its parts at once, if they
+//! with `swapin_maps_whole`, steps 3 and 4 then treat the entries of all its parts at once, if they
 //! are alike and each names the slot of its part.
 
 use super::cache::Cached;
@@ -38,7 +41,7 @@ pub(super) enum Bypass {
 
 impl<R: Release> Machine<R> {
     /// Finds or reads the page of a fault (step 1). `None` if the entry must be read again. The
-    /// caller holds no lock but `faults`, shared.
+    /// caller holds no lock but the space's fault lock (`Area::faults`), shared.
     pub(in crate::map) fn ready_swapped_page(
         &self,
         area: &Area,
@@ -273,7 +276,8 @@ impl<R: Release> Machine<R> {
             }
             others.push(Other { index, part: folio.head.plus(part), guard });
         }
-        // As for a fresh large page: the attributes stay equal from here on.
+        // The attributes of the area's pages are compared once more, now under the entries' locks, as for a
+        // fresh large page.
         Ok(if around().is_some() { others } else { Vec::new() })
     }
 
@@ -307,8 +311,8 @@ impl<R: Release> Machine<R> {
     /// (`should_try_to_free_swap`).
     fn should_free_slot(&self, folio: Folio, locked: bool, cause: Cause) -> bool {
         let page = &self.frames[folio.head];
-        // The references of this fault and of the cache. Kernels that map a large page part by part count
-        // one slot only.
+        // The page belongs to this fault alone if it has only the references of the fault and of the cache.
+        // Kernels that map a large page part by part expect one reference of the cache.
         let is_alone = || match folio.large && self.profile.swapin_maps_whole {
             true => page.count() == self.swap_cache_references(folio.head),
             false => page.count() == 2,
@@ -326,7 +330,7 @@ impl<R: Release> Machine<R> {
     }
 
     /// Accounts for a locked page from swap that an entry is about to map. The first such entry
-    /// gives the page its lineage and its index.
+    /// gives the page its owner, the area's anonymous lineage, and its index.
     pub(super) fn add_swapped_anon(
         &self,
         area: &Area,

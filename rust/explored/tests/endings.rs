@@ -63,9 +63,9 @@ fn judged<W: World>(world: W, seed: u64) -> (Vec<Run>, (u64, u64)) {
     (runs, explorer.checked())
 }
 
-/// Pairs of threads that race on mapped, movable, allocated, large, reclaimed and written pages, and that
-/// look at pages without locks.
-const PROGRAMS: [&str; 17] = [
+/// Pairs of threads that race on mapped, movable, allocated, large, reclaimed and written pages, look at pages
+/// without locks, or meet faults.
+const PROGRAMS: [&str; 19] = [
     "map r0 anon 1\nwrite r0\ndrain\nthread A\n  get r0\n  put r0\nthread B\n  isolate r0\n  putback r0",
     "map r0 anon 2\nwrite r0\nthread A\n  move r0:0-1 node=1\nthread B\n  write r0:1\n  read r0\nfinally\n  read r0",
     "map r0 anon 1\nwrite r0\ndrain\nthread A\n  isolate r0\n  migrate r0 node=1\nthread B\n  unmap r0",
@@ -83,6 +83,8 @@ const PROGRAMS: [&str; 17] = [
     "map r0 file 1\nwrite r0\nthread A\n  begin_writeback r0\n  end_writeback r0\nthread B\n  sync\n  truncate r0 0",
     "map r0 file 1\nthread A\n  fread r0\nthread B\n  look cache r0\n  look cache r0",
     "map r0 anon 1\nthread A\n  write r0\nthread B\n  look entry r0\n  look entry r0",
+    "map r0 anon 2\nwrite r0\ndrain\nthread A\n  fail copy_failure times=2\n  move r0:0 node=1\nthread B\n  fail no_memory\n  move r0:1 node=1",
+    "map r0 file 1\nwrite r0\nthread A\n  fail driver_error\n  msync r0\n  msync r0\nthread B\n  read r0",
 ];
 
 /// Compares on an OS thread of its own, as a schedule may have to abandon an unwinding stack.

@@ -326,6 +326,10 @@ def test_bad_options_are_refused_in_one_line(options, message):
 
 def test_sizes_are_read_as_people_write_them():
     assert parse_size("64MiB") == parse_size("64M") == parse_size("64 mb") == parse_size(64 << 20)
+    assert parse_size("64b") == parse_size("64") == 64
+    for wrong in ("5bb", "64bib", "64ib", "64ki", "m", ""):
+        with pytest.raises(InputError, match="not a size"):
+            parse_size(wrong)
     assert parse_nodes("1GiB,4GiB:250ns,2G:0.3us", latencies=(80.0, 200.0)) == (
         NodeSize(1 << 30, 80.0),
         NodeSize(4 << 30, 250.0),

@@ -297,6 +297,26 @@ def test_steps_that_are_not_the_script_s_are_refused(tmp_path, change, why):
 
 
 @pytest.mark.parametrize(
+    "runs",
+    [
+        [[1, "-EAGAIN", 10**12, 1]],
+        [[1, -11, 3, 1]],
+        [[1, "-EAGAIN", 0, 1]],
+        ["...", [1, "-EAGAIN"]],
+        [["...", "-EAGAIN", 2]],
+        "...",
+    ],
+)
+def test_attempts_that_no_list_can_hold_are_refused(tmp_path, runs):
+    recording = read(SHIPPED / "6.12" / "c01-every-second.json")
+    recording["steps"][-1]["fails"] = runs
+    path = tmp_path / "recording.json"
+    path.write_text(json.dumps(recording), encoding="utf-8")
+    with pytest.raises(mmcore.errors.InputError, match="fails"):
+        mmcore.conformance(path)
+
+
+@pytest.mark.parametrize(
     ("data", "why"),
     [
         ("{}", "no recording"),

@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _complete() -> None:
-    """Opens closed standard streams on /dev/null: the next file opened would get their number."""
+    """Opens closed standard streams on /dev/null: a file opened later would get their number."""
     for number, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(number)
@@ -57,7 +57,7 @@ def _complete() -> None:
 
 
 def _end_at_once() -> None:
-    """Lets a further signal end the process, whose exit code is the same then."""
+    """Lets a further signal end the process at once; a shell shows the same exit code for it."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)

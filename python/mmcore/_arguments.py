@@ -74,7 +74,7 @@ def _index(value: Any) -> int | None:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The end of an error about an unknown word: `; did you mean 'x'?`, or nothing."""
-    # At its use: only errors need the module.
+    # Imported here: only errors need the module.
     from difflib import get_close_matches
 
     found = get_close_matches(str(word)[:200], known, n=1)

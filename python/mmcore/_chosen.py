@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DESIGNS", "Chosen", "chosen", "profile_text", "python_text", "set_options"]
 
-#: The release designs but `mine`, which is the user's own, and a copy of `split` until the user
-#: changes it.
+#: All release designs except `mine`: this design is the user's own, and a copy of `split` until
+#: the user changes it.
 DESIGNS: tuple[Release, ...] = ("putback", "split", "hook", "hook_late", "packed")
 
 #: The argument `profile` of a call: a whole profile, or fields that override a preset.
@@ -30,8 +30,8 @@ def chosen(
     """Returns the preset and the fields over it for the machine of a program.
 
     A whole profile decides every field. It becomes the most similar preset, the fields that differ
-    from this preset, and the fields that the `machine` line of the program sets: without the last
-    the line would override the profile.
+    from this preset, and the fields that the `machine` line of the program sets. Without these last
+    fields, the line would override the profile.
 
     Args:
         kernel: the preset; None if the caller named none.

@@ -46,7 +46,7 @@ def curves(points: Mapping[Policy, Sequence[tuple[int, float]]]) -> Any:
             markersize=5,
         )
     axes.set_xscale("log", base=2)
-    # The sizes themselves, and not powers of two between them; of many sizes some.
+    # The ticks are the sizes and not powers of two between them; of many sizes, about ten.
     step = -(-len(sizes) // 10)
     axes.set_xticks(sizes[::step], [f"{size:,}" for size in sizes[::step]])
     axes.xaxis.set_minor_locator(ticker.NullLocator())

@@ -1,7 +1,7 @@
 """The exceptions of `mmcore.errors` that know no result.
 
-The modules of the package import them from here: `mmcore.errors` also has `RaceError`, which
-carries a result, and the modules of results raise exceptions themselves.
+The modules of the package import them from here. An import of `mmcore.errors` would be circular:
+its `RaceError` carries a result, and the modules of results raise exceptions themselves.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _installation(extra: str) -> str:
     It names the packages of the extra: they are on the registry, also for an installation of mmcore
     from a clone or a wheel.
     """
-    # At their use: they load a dozen other modules, which no other error needs.
+    # Imported here: they load a dozen other modules, which no other error needs.
     import shlex
     from importlib import metadata
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Event", "chrome"]
 
-#: The most pages whose references are counters: among more tracks none would be found.
+#: The most pages whose references are counters: nobody would find a page among more tracks.
 _PAGES = 16
 
 

@@ -27,8 +27,9 @@ def need(module: str, feature: str) -> Any:
         feature: the feature that uses the module; the error message begins with it.
 
     Raises:
-        MissingExtraError: if the package is not installed; the message names its extra.
-        ModuleNotFoundError: if the package is installed but lacks a module of its own.
+        MissingExtraError: if the package, or this module of it, is not installed; the message
+            names its extra.
+        ModuleNotFoundError: if the package is installed, but a package that it imports is not.
     """
     top = module.partition(".")[0]
     try:

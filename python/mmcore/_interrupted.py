@@ -22,7 +22,7 @@ def keeping(make: Callable[[Any], Any]) -> Iterator[None]:
         make: makes the result from the decoded report.
 
     Yields:
-        None; the block has the call of the core.
+        None; the block makes the call of the core.
     """
     try:
         yield

@@ -21,17 +21,17 @@ class MovableOps:
     The methods here agree to every request. The page lock is held in every method but `released`
     and `held`. On a machine, a call that waits for pages could wait forever: such calls raise
     `MisuseError`. A method refuses by raising `OSError`; any other exception refuses too, and is
-    reported through `sys.unraisablehook`. One that is no `Exception`, such as `KeyboardInterrupt`,
-    refuses and is raised by the call that led to the callback (the first of several). That call
-    asks for no other page.
+    reported through `sys.unraisablehook`. An exception that is no `Exception`, such as
+    `KeyboardInterrupt`, refuses too; the call that led to the callback asks for no other page and
+    raises it, or the first of several.
 
     On a machine the pages are `Page` objects. In an explored program they are `ExploredPage`
     objects, each schedule gets a deep copy (`copy.deepcopy`) of the owner as the set-up left it,
     and a callback is part of one step, so no other thread runs meanwhile. An exception that is no
     `OSError` breaks a rule there ("an owner's callback does not raise"), and the search reports the
-    schedule that led to it; one that is no `Exception` ends the search, which raises it. The
-    answers of an owner may depend only on its own state and its arguments: if they differ when a
-    schedule runs again, `InputError` names the call.
+    schedule that led to it. An exception that is no `Exception` ends the search, which raises it.
+    The answers of an owner may depend only on its own state and its arguments: if they differ when
+    a schedule runs again, `InputError` names the call.
     """
 
     def isolate(self, page: Any) -> bool:  # noqa: ARG002 - overridden by owners

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["of_events", "of_findings", "of_machine", "of_page", "of_trace", "of_value", "table"]
 
-#: Events that a notebook shows.
+#: The most events that a notebook shows.
 _SHOWN = 20
 
 

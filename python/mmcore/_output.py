@@ -95,7 +95,7 @@ def write(path: str | os.PathLike[str], content: str | bytes) -> None:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Opens a binary file; what the block writes to it replaces the content of `path` at its end.
+    """Opens a binary file, whose bytes become the content of `path` when the block ends.
 
     The block writes to a new file in the folder of `path`, which takes the name of `path` when the
     block ends. If the block raises, `path` keeps its earlier content. A pipe or device gets the

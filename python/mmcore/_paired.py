@@ -1,7 +1,8 @@
 """Times two callables in turns, and finds the faster one and the least difference.
 
-They run in the order A B B A again and again, so that a slower or faster moment of the host meets
-both alike. The interval is that of `mmcore.compare`: see `mmcore._comparison.stats`.
+The callables run in the order A B B A, then B A A B, again and again, so that a slower or faster
+moment of the host meets both alike. The interval is that of `mmcore.compare`: see
+`mmcore._comparison.stats`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ __all__ = ["PairedTimes", "paired"]
 #: The parts that the time is divided into; two of them are a block of the interval.
 PARTS = 2 * 16
 
-#: Seconds of one turn at least: shorter ones would time the clock.
+#: The least seconds of a turn, as long as its calls stay below `MOST_CALLS`: a shorter turn would
+#: time the clock.
 TURN = 0.001
 
 #: The most calls of one turn.

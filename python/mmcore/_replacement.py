@@ -36,7 +36,8 @@ __all__ = ["Policies", "PolicyOutcome", "known", "policies"]
 #: Requests between two reports of the progress.
 _STRETCH = 1 << 18
 
-#: The fields of the profile that a replay takes from elsewhere: `Policies` has attributes for them.
+#: The fields of the profile that are not in `Policies.fields`: `PolicyOutcome.policy` and
+#: `Policies.pagevec` show two of them, and the release design is always `split`.
 _ELSEWHERE = frozenset({"lru_policy", "pagevec", "release"})
 
 #: Sizes of the memory when none is given, as shares of the trace's footprint.
@@ -218,10 +219,12 @@ def policies(
     """Replays a trace over memories of some sizes under list policies, and counts misses.
 
     The pages are those of one file that is read through the page cache of a real machine, without
-    bytes: a request whose page is there marks it accessed; another one reclaims a page if the
-    memory is full, by the code that `Machine.reclaim` runs, and reads its page in. With `pagevec=1`
-    the policies `fifo`, `lru` and `clock` are the textbook's, and run on arrays without a machine:
-    their counts are the machine's, their rates are not (docs/policies.md).
+    bytes. A request whose page is in memory marks the page accessed. Any other request reads its
+    page in; if the memory is full, it first reclaims a page by the code that `Machine.reclaim`
+    runs.
+
+    With `pagevec=1` the policies `fifo`, `lru` and `clock` are the textbook's, and run on arrays
+    without a machine: their counts are the machine's, their rates are not (docs/policies.md).
 
     Args:
         trace: the accesses of a real program: a `Trace` or a file that `Trace.load` reads. Left
@@ -263,7 +266,7 @@ def policies(
     preset = preset or "6.12"
     if not isinstance(profile, _mmcore.Profile):
         _refuse_given_elsewhere(fields, pagevec)
-    # Each replay sets its own policy and batch size, so the result has attributes for them instead.
+    # The fields of `_ELSEWHERE` are left out: other attributes show them, or they are fixed.
     other_fields = {name: value for name, value in fields.items() if name not in _ELSEWHERE}
     base = _mmcore.Profile(kernel=preset, **fields)
     runs = [(pages, name) for pages in sizes for name in names]
@@ -319,7 +322,7 @@ def _label(task: Mapping[str, Any]) -> str:
 def _replayed(
     task: Mapping[str, Any], report: Callable[[float], None] = lambda _: None
 ) -> dict[str, Any]:
-    """Does one replay, in any process: its outcome as plain data."""
+    """Does one replay, in any process, and returns its outcome as plain data."""
     profile = _mmcore.Profile(kernel=task["kernel"], **task["fields"])
     outcome = _outcome(
         task["trace"], task["policy"], task["size"], profile, task["warm_up"], report

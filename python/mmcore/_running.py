@@ -226,8 +226,8 @@ def run(
         fields: other words of the `machine` line, such as `release="packed"` or `pages=64`.
 
     Raises:
-        InputError: if it is no program, or one that cannot be run: it names an object that no
-            operation makes, or it has more threads than can still use machines.
+        InputError: if the program is not valid or cannot be run: it names an object that no
+            operation makes, or has more threads than can still use machines.
     """
     text, words = _read(program, kernel, profile, fields)
     patience = time_limit("patience", patience)
@@ -258,7 +258,7 @@ def stress(
         fields: other words of the `machine` line.
 
     Raises:
-        InputError: if it is no program, or none that can be run.
+        InputError: if the program is not valid or cannot be run.
     """
     text, words = _read(program, kernel, profile, fields)
     seconds, patience = time_limit("seconds", seconds), time_limit("patience", patience)
@@ -315,7 +315,7 @@ def _machine(words: list[str]) -> str:
 
 @contextmanager
 def _naming(words: list[str]) -> Iterator[None]:
-    """Names the word in errors about the line that `_machine` makes of words, not its column."""
+    """Makes errors about the line of `_machine` name the faulty word instead of a column."""
     try:
         yield
     except InputError as error:

@@ -119,7 +119,7 @@ class Sweep(Result):
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """One row for each point and variant: the choices of the point, then those of `compare`.
+        """One row for each point and variant: the choices of the point, then the comparison's row.
 
         A point without a comparison has one row, with the key `problem`.
         """
@@ -210,6 +210,7 @@ def sweep(
             that `compare` refuses is in the result, with the reason.
         WorkersLostError: if the executor lost points; its `partial` is the result of the others.
         KeyboardInterrupt: by a signal; likewise.
+        OSError: if the checkpoint cannot be read or written.
     """
     axes = {name: list(values) for name, values in _checked(grid, options).items()}
     workers = workers_of(executor, alone=True)

@@ -1,7 +1,7 @@
 """Values of a machine that are tables: its counters, and the states of many pages.
 
-They are a dict and a NumPy array, as before; they also show themselves in notebooks, and leave as
-tables of Arrow.
+The counters are a dict, and the states a NumPy array. Both also show themselves in notebooks, and
+leave mmcore as tables of Arrow.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Counters", "PageStates", "of_events", "of_findings", "of_migrated"]
 
-#: Rows of an array that a notebook shows.
+#: The most rows of an array that a notebook shows.
 _SHOWN = 20
 
 
@@ -94,7 +94,7 @@ class PageStates(np.ndarray[Any, np.dtype[np.void]]):
 
 
 def _named(words: NDArray[np.uint64]) -> NDArray[np.object_]:
-    """The names of the flags of each word; few different words occur."""
+    """The names of the flags of each word. Few different words occur, and each is named once."""
     found, places = np.unique(words, return_inverse=True)
     texts = [" ".join(name for name, bit in FLAGS.items() if word & bit) for word in found.tolist()]
     return np.array(texts, dtype=object)[places]

@@ -14,7 +14,7 @@ __all__ = ["PAGE_SIZE", "NodeSize", "format_size", "parse_nodes", "parse_size"]
 #: of digits with an error of its own.
 _NUMBER = r"([0-9]{1,20}(?:\.[0-9]{1,20})?)"
 
-_SIZES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _TIMES = {"ns": 1.0, "us": 1e3, "µs": 1e3}
 
 
@@ -40,13 +40,13 @@ def parse_size(text: str | int) -> int:
     if isinstance(text, int) and not isinstance(text, bool):
         size = text
     else:
-        found = re.fullmatch(rf"\s*{_NUMBER}\s*([bkmgt]?)(?:i?b)?\s*", str(text).lower())
+        found = re.fullmatch(rf"\s*{_NUMBER}\s*(?:b|([kmgt])(?:i?b)?)?\s*", str(text).lower())
         if found is None:
             raise InputError(f"{str(text)[:40]!r} is not a size such as 64MiB")
         # Imported here and not above: it loads `decimal`, and most programs parse no size.
         from fractions import Fraction
 
-        exact = Fraction(found[1]) * _SIZES[found[2]]
+        exact = Fraction(found[1]) * _SIZES[found[2] or ""]
         if exact.denominator != 1:
             raise InputError(f"{text!r} is not a whole number of bytes")
         size = int(exact)

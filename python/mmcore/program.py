@@ -43,7 +43,7 @@ __all__ = [
 class _Data:
     """Plain data whose constructor checks the types of the values, also for `copy` and `pickle`.
 
-    By default these set the fields of an empty object, and a wrong type shows when it is printed.
+    By default both set the fields of an empty object: a wrong type would show only in printing.
     """
 
     __slots__ = ()
@@ -112,7 +112,7 @@ class Selection(_Data):
         self._expect("frames", "a tuple of str, or None", fits=fits)
 
     def indices(self, length: int) -> Iterator[int]:
-        """Yields the selected page numbers of `length` pages; none if frames are selected."""
+        """Yields the page numbers: those of `pages`, or all of `length`; none for `frames`."""
         if self.frames is not None:
             return
         for each in (PageRange(0, length - 1),) if self.pages is None else self.pages:
@@ -402,7 +402,7 @@ class Program(_Data):
 
     @classmethod
     def of(cls, program: Program | str) -> Program:
-        """Returns a program, or the one of a text.
+        """Returns a given program, or reads the program of a given text.
 
         Raises:
             ProgramError: if the text is no program.

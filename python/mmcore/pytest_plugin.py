@@ -45,7 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def machine(request: pytest.FixtureRequest) -> Iterator[mmcore.Machine]:
     """A machine of two 1-MiB nodes; `@pytest.mark.mmcore_machine(release="packed")` sets options.
 
-    The machine is audited at teardown: a test that leaves a broken machine fails.
+    The machine is audited at teardown, unless the test has closed it: a test that leaves a broken
+    machine fails.
     """
     marker = request.node.get_closest_marker("mmcore_machine")
     options = {"nodes": ["1MiB", "1MiB"], **(marker.kwargs if marker else {})}

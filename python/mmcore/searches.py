@@ -6,8 +6,8 @@
 | `soak` | long programs drawn at random |
 | `hunt` | for each known defect the program that finds it, with the defect switched on |
 
-They take an `executor` and a `checkpoint` (docs/clusters.md); the commands `mmcore standard`,
-`mmcore soak` and `mmcore hunt` call them.
+The functions take an `executor` and a `checkpoint` (docs/clusters.md); the commands
+`mmcore standard`, `mmcore soak` and `mmcore hunt` call them.
 """
 
 from __future__ import annotations

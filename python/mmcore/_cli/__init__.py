@@ -26,7 +26,7 @@ from mmcore._extras import need
 need("cyclopts", "the command line")
 need("rich", "the command line")
 
-# After `need`: without the extra the import would fail with an error that does not name it.
+# After `need`: without the extra, the error of this import would not name the extra.
 from cyclopts import App, CycloptsError, Group  # noqa: E402 - see above
 
 from mmcore._cli import inputs, output, signals, wording  # noqa: E402 - see above
@@ -49,7 +49,7 @@ def app() -> App:
         result_action="return_value",
         exit_on_error=False,
         print_error=False,
-        # Suppressed, cyclopts would end the process itself, with one exit code for both signals.
+        # If True, cyclopts would end the process itself, with one exit code for both signals.
         suppress_keyboard_interrupt=False,
         console=output.console(),
     )
@@ -70,7 +70,7 @@ def app() -> App:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Runs one command and returns its exit code; errors become one line on stderr."""
+    """Runs one command and returns its exit code; errors are told on stderr."""
     output.begin()
     with signals.heard() as caught:
         try:
@@ -94,7 +94,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _explained(error: Exception, argv: Sequence[str]) -> int | None:
-    """Prints an error as one line, and returns the exit code; None for a defect of mmcore."""
+    """Prints an error, on one line but for a finding; returns the exit code, None for a defect."""
     whole = False
     match error:
         case BrokenPipeError():

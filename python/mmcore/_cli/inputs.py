@@ -43,7 +43,7 @@ Fields: TypeAlias = Annotated[
 #: The bound of an exhaustive search.
 Preemptions: TypeAlias = int | Literal["all"]
 
-#: Replaces `-` before the parser runs, which would take `-` for an option.
+#: Replaces `-` before the parser runs: the parser would take `-` for an option.
 STDIN = "/dev/stdin"
 
 

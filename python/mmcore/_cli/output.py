@@ -181,7 +181,7 @@ def save(path: Path | None, write: Callable[[Path], object]) -> None:
     except OSError as error:
         fail(f"{path}: {error.strerror or error}")
     except InputError as error:
-        # A result without a drawing: it was shown, and its verdict stays the exit code.
+        # The result has no drawing. It was shown already; the exit code is as for a failed write.
         fail(f"{path}: {error}")
 
 

@@ -45,7 +45,7 @@ class View:
     def check(self) -> None:
         """Refuses files that could not be written, and two options with the same file.
 
-        Called before the work: afterwards the result would be lost.
+        Called before the work: a refusal after the work would lose the result.
         """
         paths = (getattr(self, each.name) for each in fields(self))
         _output.check(*(path for path in paths if isinstance(path, Path)))

@@ -47,7 +47,7 @@ def of_parser(error: CycloptsError) -> str:
     command = " ".join(error.command_chain or ())
     match error:
         case CoercionError(target_type=kind, token=token) if token is not None:
-            # A closed set of words is told by the parser, with the nearest one.
+            # For a closed set of words, the parser's message names the words and the nearest one.
             taken = "" if get_origin(kind) is Literal else " or ".join(_taken(kind))
             if taken:
                 return f"{token.keyword or 'the argument'} takes {taken}, not {token.value[:60]!r}"
@@ -91,7 +91,7 @@ def _fractions(words: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _taken(kind: Any) -> list[str]:
-    """The kinds of values that an option takes, in words; none if words say it better."""
+    """The kinds of values that an option takes, in words: numbers, and each literal word."""
     if kind is int:
         return ["a whole number"]
     if kind is float:

@@ -228,7 +228,7 @@ def _asked(gates: Gates, work: str | os.PathLike[str] | None, *, update: bool) -
 
 
 def _measured(plan: Plan, progress: Callable[[Progress], None] | None) -> Measurement:
-    """Counts and measures a plan with this build, and with the other one if it has one."""
+    """Counts and measures a plan with this build, and with the other build if the plan has one."""
     own = cast("Backend", _mmcore)
     if plan.against is None:
         return measure(plan, own, progress, busy=observe)

@@ -134,7 +134,8 @@ class Worker:
         source = files("mmcore").joinpath("_comparison", "worker.py").read_text(encoding="utf-8")
         try:
             with self._complaints.open("wb") as complaints:
-                # Isolated: PYTHONPATH or the folder would bring this build into that interpreter.
+                # -I isolates the interpreter: PYTHONPATH or the current folder would bring this
+                # build into it.
                 # A session of its own: Ctrl-C is for this process, which then ends the worker.
                 self._process = subprocess.Popen(  # noqa: S603 - the user names the interpreter
                     [python, "-I", "-c", source],
@@ -171,7 +172,8 @@ class Worker:
         """Refuses a build that cannot be compared with this one.
 
         Raises:
-            InputError: if the major version or the profile differs; the message says how.
+            InputError: if the major version, the build profile or the optimisation level differs;
+                the message says how.
         """
         for what, own, other in (
             ("version", _major(mine.version), _major(self.build.version)),

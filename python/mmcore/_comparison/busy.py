@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["observe"]
 
-#: The columns of /proc/stat in which a processor works, or a hypervisor has taken it away: user,
-#: nice, system, irq, softirq, steal. The time of guests is part of the first.
+#: The columns of /proc/stat with the time in which a processor works, or is taken away by a
+#: hypervisor: user, nice, system, irq, softirq, steal. The time of guests is part of user and nice.
 _WORKING = (0, 1, 2, 5, 6, 7)
 
 

@@ -57,8 +57,8 @@ class Figures:
         number of the trace's accesses on one thread; None without a trace. `primary` names the
         measure of `ratio`. `ratio` and `ratio_wall` (wall time; None for policies) are intervals
         relative to the baseline, with the keys `ratio`, `low`, `high`, `blocks` and `resolved`;
-        None for the baseline. `latency` has quantiles over the batches of the nanoseconds per page.
-        `migrated`, `retries` and `failed` are sums of pages. `per_page` has the operations
+        None for the baseline. `latency` has quantiles, over the batches, of the nanoseconds per
+        page. `migrated`, `retries` and `failed` are sums of pages. `per_page` has the operations
         per migrated page in the counting build. `share_of_memcpy` is the rate relative to a bare
         `memcpy` of cold pages, in the rounds that timed one.
 
@@ -70,7 +70,7 @@ class Figures:
         of a zram device over all rounds: bytes of content per compressed byte and per byte of the
         pool, the shares of pages of one word and of pages that did not compress, and the pages read
         from the device and written to it per second of wall time. In the other loads these three
-        are None.
+        are None; `users` is also None with `alone`, and `stored` in the load `compaction`.
         """
         # The rows are kept: text, page and document all read them, and each row computes intervals.
         if self._table is None:

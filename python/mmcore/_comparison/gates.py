@@ -132,7 +132,8 @@ def make_gates(
     """Checks the gates of a comparison; `Gates.expected` is read when there is a plan.
 
     Raises:
-        InputError: if a gate, a count or a number does not exist; the message names it.
+        InputError: if a gate or a count is unknown, or a number is out of its limits; the message
+            names it.
     """
     names: tuple[Gate, ...] = (gate,) if isinstance(gate, str) else tuple(gate or ())
     for name in names:

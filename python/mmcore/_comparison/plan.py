@@ -31,8 +31,8 @@ __all__ = ["PROCESSES", "RELEASES", "Plan", "Variant", "make_plan", "parse_vary"
 #: The variants of a comparison without `vary`: release designs, the baseline first.
 RELEASES = ("split", *(design for design in DESIGNS if design != "split"))
 
-#: The processes of the shipped trace that run if no trace is given. With one of them a round meets
-#: one phase of the program, and rounds differ by tens of percent.
+#: The number of processes of the shipped trace that run if no trace is given. With one process a
+#: round meets one phase of the program, and rounds differ by tens of percent.
 PROCESSES = 64
 
 #: The default latencies of the first node and of the others: local DRAM, and memory behind a link.
@@ -42,8 +42,8 @@ LATENCIES_NS = (100.0, 250.0)
 class Watched:
     """A policy that keeps the exception it raised.
 
-    Such an exception goes to the caller as it is: it is a defect of the policy, and would be
-    reported as a finding in the core otherwise.
+    Such an exception goes to the caller as it is: it is a defect of the policy, and must not be
+    reported as a finding in the core.
 
     Attributes:
         policy: the callable.
@@ -75,7 +75,7 @@ class Variant:
         planted: slowdowns that tests of the verdict add, such as `{"slowdown": 0.03}`.
         policy: the callable that chooses the pages to move in tiering; None for the kernel's own
             choice.
-        base: whether the other build runs it, with which this build is compared.
+        base: whether the other build runs the variant, as the baseline of this build.
     """
 
     label: str
@@ -90,8 +90,8 @@ class Plan:
     """A comparison that is ready to run.
 
     Attributes:
-        variants: the variants; the first is the baseline. Of two builds, each variant of this
-            build comes after the same one of the other build, which is its baseline.
+        variants: the variants; the first is the baseline. With two builds, each variant of this
+            build comes after the same variant of the other build, which is its baseline.
         options: the options of the comparison.
         nodes: the sizes and latencies of the nodes. If empty, the load derives them: for a trace,
             a fast node that holds a quarter of its pages.
@@ -206,14 +206,14 @@ class Plan:
 
     @property
     def _named_trace(self) -> Trace | None:
-        """The trace that the command names; None if it is the one that is taken without a name."""
+        """The trace that the command names; None if a command without a name takes this trace."""
         return self.trace if self.trace is None or self.trace.sample_of != PROCESSES else None
 
     @property
     def smaller_nodes(self) -> str | None:
         """Nodes whose fast one is half as large, in the form of `--nodes`; None for the smallest.
 
-        On a smaller fast node a trace causes more migrations.
+        On a smaller fast node a trace causes more migrations; without a trace the result is None.
         """
         if self.trace is None:
             return None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plots", "thinned"]
 
-#: The shares of two neighbouring steps of a drawn curve have this ratio at most.
+#: The ratio of the ends of a band of shares: a drawn curve has one step of each, and the last.
 _FALL = 0.93
 
 #: The quantiles of the table under the plot of the latencies.
@@ -124,8 +124,8 @@ def _plot_latencies(axes: Any, comparison: Figures, colors: list[str]) -> None:
     for index, label in enumerate(comparison.labels):
         values, share = thinned(*_latencies(comparison, index).exceeding())
         if len(values):
-            # "pre" draws a value's share from the next smaller value up to it: a time between two
-            # values has the batches that took the larger value or longer.
+            # "pre" draws a value's share from the next smaller value up to it: the curve shows for
+            # a time between two values the batches that took the larger value or longer.
             axes.step(values / 1e3, share, where="pre", label=label, color=colors[index])
             drawn = True
     if drawn:
@@ -149,7 +149,7 @@ def thinned(
         share: for each the share of observations that are at least as large, falling from 1.
 
     Returns:
-        The first and the last step, and those by which the share has fallen by 7 % or more.
+        The first and the last step, and the first step in each band of shares (`_FALL`).
     """
     if not len(values):
         return values, share

@@ -8,16 +8,19 @@ The configuration of a variant, as JSON::
     {"load": "tiering" | "storm" | "compaction" | "zram",
      "kernel": "6.12",                       the preset of the profile ...
      "profile": {"release": "packed"},       ... and the fields that differ from it, all as text
-     "migrators": 2,                         migrating threads; others use the memory meanwhile
+     "migrators": 2,                         migrating threads; others use the memory meanwhile ...
+     "alone": false,                         ... unless the migrating threads are alone
      "nodes": [{"bytes": 67108864, "latency_ns": 100.0}, ...],        none: derived by the load
      "copy": true,                           whether contents are copied (and checked)
+     "memcpy": true,                         whether bare copies are timed too
+     "poison_rate": 0.01,                    share of migration calls before which a frame fails
      "seed": 1,
      "command": "mmcore compare ...",        the command that repeats it, for messages
      "planted": {"slowdown": 0.03,           only in tests of the verdict: time wasted on each page,
                  "atomics": 1}}              and operations that the counting build does for each
 
-A refused configuration raises a `ValueError` of one line. Any other exception is a finding: lost
-content, or an audit with broken rules.
+A refused configuration raises a `ValueError` of one line; an `OverflowError` or a `MemoryError` is
+a refusal too. Any other exception is a finding: lost content, or an audit with broken rules.
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ def measure(
             stopped,
             trials.elapsed,
             trials.dropped,
-            # After an interruption the other build may be in the middle of a turn.
+            # After an interruption the other build may be in a turn, and cannot tell its time.
             others() if stopped in ("time", "precision") else None,
         )
 
@@ -239,8 +239,8 @@ def _count(
 def _check_alike(plan: Plan, operations: Sequence[Operations]) -> None:
     """Refuses another build whose counts are of another kind.
 
-    Counts that only one of two builds knows are left out of the comparison. If they have none in
-    common, the verdict about work would say that they do the same.
+    Counts that only one of two builds knows are left out of the comparison. If the builds had no
+    count in common, the verdict about work would say that they do the same work.
 
     Raises:
         InputError: if two variants that are compared have counts, and share none.
@@ -324,7 +324,7 @@ class _Trials:
         left = 2 * stats.MIN_BLOCKS - trial
         if left <= 0:
             return self.trial_seconds
-        # As long as all trials that an interval needs end before the deadline.
+        # With trials of this length, all that an interval needs end before the deadline.
         affordable = (self.deadline - self.clock()) / left - beside
         return min(self.trial_seconds, max(SHORTEST_TRIAL * self.trial_seconds, affordable))
 
@@ -359,8 +359,8 @@ class _Trials:
     def _measure(self, trial: int, rigs: list[Rig], end: float) -> None:
         """Measures pairs of rounds until `end`; an unfinished pair is left out.
 
-        The first pair is always finished: on a busy host it may take longer than the trial should,
-        and a trial without a pair would be lost.
+        The first pair has no limit of time: on a busy host it may take longer than the trial
+        should, and a trial without a pair would be lost.
         """
         for pair in itertools.count():
             samples = self._pair(trial, pair, rigs, end if pair else math.inf)
@@ -445,7 +445,7 @@ class _Trials:
 
     def _tell(self, stage: str, note: str = "") -> None:
         rounds = f"{len(self.samples) // len(self.plan.variants)} rounds"
-        # Of the seconds of measuring or of those until the deadline, whichever end first.
+        # The share of the seconds of measuring, or of those until the deadline: the larger one.
         seconds = self.plan.options.seconds
         limit = max(LEAST_LIMIT, LIMIT * seconds)
         done = max(self.elapsed / seconds, 1 - (self.deadline - self.clock()) / limit)

@@ -25,7 +25,7 @@ WORK = {
 
 UNRESOLVED = "no difference resolved"
 
-#: The processors that other programs use at least on a machine that is called busy.
+#: Other programs use at least this many processors on a machine that is called busy.
 BUSY = 0.1
 
 

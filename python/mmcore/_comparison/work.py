@@ -1,4 +1,4 @@
-"""The verdict about work: the operations that each variant does, which no other program disturbs.
+"""The verdict about work: the operations of each variant, counted where nothing disturbs them.
 
 The counting build runs a load on one thread, so that every run on every machine counts the same
 numbers. They are compared to `PLACES` decimals, and a file of them can be committed and reviewed.
@@ -27,7 +27,7 @@ __all__ = ["NAMES", "Expected", "More", "counts", "more", "sentence", "write"]
 #: Decimals to which counts are compared and written: one operation in ten thousand pages.
 PLACES = 4
 
-#: The share, and the number for each page, from which a difference is worth a word: two designs do
+#: The least difference that is named, both as a share and as a number for each page: two designs do
 #: not move the very same pages.
 NAMED_FROM = 0.01
 

@@ -1,8 +1,8 @@
 """The other build of a comparison: a process that builds and runs machines as it is asked.
 
-`against` sends this source to another interpreter, with the build of mmcore that is installed
-there. It therefore imports nothing of this build, and only what builds of all versions have. A line
-of JSON asks, a line of JSON answers.
+`against` sends this source to another interpreter, which runs it with the build of mmcore that is
+installed there. The source therefore imports nothing of this build, and uses only the names that
+builds of all versions have. Each question is a line of JSON, and so is its answer.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class _Builder:
     def count_hits(self, config: str) -> str:
         from mmcore import _mmcore
 
-        # Builds of an earlier commit do not count them.
+        # Builds of earlier commits do not count the hits.
         count = getattr(_mmcore, "count_hits", None)
         return "null" if count is None else str(count(config, self.arrays))
 

@@ -55,7 +55,8 @@ def diff(
     A program without threads runs once under each profile, on machines like those of
     `conformance`; the result is the first step whose observables differ. For a program with threads
     the explorer gathers every outcome under each profile: the results of the operations, the pages
-    and counters at the end, and the broken rule. The result has the outcomes of one profile alone.
+    and counters at the end, and the broken rule. The result has the outcomes that only one profile
+    reaches.
 
     Args:
         program: the program or its text.

@@ -191,7 +191,7 @@ class OutcomeDiff(TwoSides):
 
 
 def _tables(outcomes: tuple[Outcome, ...]) -> tuple[Grid, Grid]:
-    """The outcomes, and where each parts from the nearest of the other side, as tables."""
+    """The outcomes, and where each differs from the nearest of the other side, as tables."""
     found, nearest = [], []
     for number, outcome in enumerate(outcomes, 1):
         rule = "" if outcome.rule is None else f"{outcome.rule}: {outcome.detail}"
@@ -244,7 +244,8 @@ def diff_outcomes(
         preemptions: the bound on preemptions; None for every interleaving.
         schedules: the limit of schedules for each side; 0 for no limit.
         seconds: the time after which the search of each side stops early; None for no limit.
-        tell: called before each search with those done, their number, and the name of the side.
+        tell: called before each search with the number of searches done, the number of all, and the
+            name of the side.
 
     Raises:
         InputError: if a side cannot run the program.

@@ -44,10 +44,10 @@ class StepDiff(TwoSides):
         steps: the number of steps before the first difference.
         differences: the differences in the first step that has one; `recorded` is the value of the
             first side, `replayed` the value of the second.
-        causes: for each difference the fields of the profile that cause it alone: the first side
-            with the second side's value in this one field shows the same difference.
+        causes: for each difference the fields of the profile that cause it, each by itself: the
+            first side, with the second side's value in this one field, shows the same difference.
         unsupported: the operation at which both sides ended because the core does not support it;
-            None if they reached the end.
+            None if they reached the end or differ.
         findings: the broken rules of each side.
         refused: the operations that were refused on both sides.
     """
@@ -122,7 +122,7 @@ class StepDiff(TwoSides):
         yield from self.notes
 
     def _blamed(self) -> set[str]:
-        """The fields that cause a difference alone."""
+        """The fields that cause a difference, each by itself."""
         return {name for because in self.causes for name in because}
 
     def _summary(self) -> str:
@@ -160,7 +160,8 @@ def diff_steps(program: Program, sides: Sides, tell: Callable[[int, int, str], N
     Args:
         program: the program, without threads.
         sides: the two sides.
-        tell: called before each run with those done, their number, and the side or the field.
+        tell: called before each run with the number of runs done, the number of all, and the side
+            or the field.
     """
     text, fields = program.text, sides.fields(program)
     tell(0, 2, sides.first.label)

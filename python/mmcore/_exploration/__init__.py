@@ -1,10 +1,11 @@
 """The explorer searches, replays and shrinks the interleavings of a program in the core.
 
-`searching` searches, `result` holds the result of a search, `pairs` tells what it has interleaved,
-`replaying` runs one schedule again, and `calling` calls the core for all; `text` and `timeline`
-show steps. `hunting` has the mutations, `standard` the standard set, `soak` the long programs,
-which `guided` draws; `hunted` and `many` hold the results of searching them. `docs/explorer.md`
-defines a step, states the guarantees of each search and describes the text of a schedule.
+`searching` searches, `result` holds the result of a search, `pairs` the pairs of steps that a
+search has interleaved, `replaying` runs one schedule again, and `calling` calls the core for all;
+`text` and `timeline` show steps. `hunting` has the mutations, `standard` the standard set, `soak`
+the long programs, which `guided` draws; `hunted` and `many` hold the results of their searches.
+`docs/explorer.md` defines a step, states the guarantees of each search and describes the text of a
+schedule.
 """
 
 from __future__ import annotations

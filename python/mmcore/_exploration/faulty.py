@@ -1,8 +1,9 @@
 """Tables of the standard set: operations in which a fault strikes, each beside other operations.
 
 The word `fail` makes a step of the operation after it fail: a write to a disk, a copy, an
-allocation, a question to an owner. What the operation does then, it does in no other program of the
-set. `standard.generate` combines each failing operation of a kind with each operation beside it.
+allocation, a question to an owner. The operation then takes a path that it takes in no other
+program of the set. `standard.generate` combines each failing operation of a kind with each
+operation beside it.
 """
 
 from __future__ import annotations

@@ -77,8 +77,8 @@ def gather(
     """Collects searches and returns the result that `make` makes of them.
 
     Args:
-        searched: yields each search when it has ended; it is closed, which ends those that still
-            run in this process.
+        searched: yields each search when it has ended. `gather` closes this generator, which ends
+            the searches that still run in this process.
         make: makes the result of the finished searches and the seconds that they took.
         tell: called after each search; no further search begins if it returns False.
 

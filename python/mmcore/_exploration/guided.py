@@ -2,9 +2,9 @@
 
 A program that covers a pair of steps which no earlier program has covered is kept. Each later
 program is either drawn anew, or made from a kept program by a few changes. The more new pairs one
-of the two ways has brought lately, the more often it is taken. What can be drawn is fixed in
-rounds: the programs of a round depend on the results of the rounds before it alone, so that they
-are the same with any number of workers.
+of the two ways has brought lately, the more often it is taken. Programs are drawn in rounds: the
+programs of a round depend only on the results of the rounds before it, so that they are the same
+with any number of workers.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LEAST = 0.125
 #: ways are computed.
 _LATELY = 64
 
-#: The most programs that are kept; the oldest is given up.
+#: The most programs that are kept; the oldest is given up for a further one.
 _KEPT = 1_024
 
 #: The most operations of a thread of a changed program, and the most of its changes.
@@ -69,7 +69,7 @@ class Draft:
         random.setstate(self.choices)
 
         def choose(choices: Sequence[str]) -> str:
-            # Mostly the simplest, so that a rare line is combined with common ones.
+            # The simplest line is mostly taken, so that a rare line is combined with common ones.
             return choices[0] if random.random() < _SIMPLE else random.choice(choices)
 
         return assemble(self.threads, pages=self.pages, choose=choose)
@@ -126,8 +126,8 @@ def _changed_once(draft: Draft, others: Sequence[Draft], random: Random) -> Draf
         other = random.randrange(len(ops))
         ops[place], ops[other] = ops[other], ops[place]
     elif change == "thread":
-        # A thread names what it makes after its own number, so only the thread in the same place of
-        # another program fits.
+        # The names of the things that a thread makes have the thread's number, so only the thread
+        # in the same place of another program fits.
         fit = [each for each in others if each.pages == draft.pages and len(each.threads) > number]
         ops = list(random.choice(fit).threads[number]) if fit else ops
     elif change == "set-up":

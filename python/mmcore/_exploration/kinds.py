@@ -30,8 +30,8 @@ def _opposite(setup: str, name: str = "r0") -> _Setting:
 #: pages.
 SPARSE = "map r1 anon 8\nwrite r1\nmadv r1:0-6 dontneed\ndrain"
 
-#: A machine of small pageblocks, and pages with which its first node is full after one page of the
-#: program. They leave one page in each pageblock: a block of four has to be made by compaction.
+#: A machine of small pageblocks, and pages that fill its first node together with one page of the
+#: program. One page then stays in each pageblock: a block of four has to be made by compaction.
 IN_PIECES = "machine pages=16 pageblock_order=2"
 PIECES = "map r1 anon 15\nwrite r1\nmadv r1:0-2,4-6,8-10,12-14 dontneed\ndrain"
 

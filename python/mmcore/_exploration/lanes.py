@@ -28,8 +28,8 @@ def lanes(
     """Makes the page's view of a trace: a column for each thread, time downward.
 
     Without a script the folds open, the racing steps name each other, and each step explains itself
-    by a hint. With it a line joins the racing steps, arrow keys go from step to step, and the step
-    at the cursor is explained below.
+    by a hint. With the script a line joins the racing steps, arrow keys go from step to step, and
+    the step at the cursor is explained below.
 
     Args:
         program: the program; each of its threads is a column.

@@ -85,12 +85,12 @@ class _Many(Result, Generic[_Search]):
 
     @property
     def notes(self) -> list[str]:
-        """Lines on kinds of refused operations, and on answers that no order was searched for."""
+        """Lines on kinds of refused operations, and on answers for which no order was searched."""
         cases = ((each.label, each.exploration.refused) for each in self.searches)
         return refusals.together(cases) + self._unordered()
 
     def _unordered(self) -> list[str]:
-        """One line for each reason for which programs were not compared with orders."""
+        """One line for each reason why no order was searched for the answers of programs."""
         reasons = Counter(each.exploration.unordered for each in self.searches)
         return [
             f"note: no order was searched for the answers of {count:,} programs: {reason}"

@@ -26,7 +26,7 @@ __all__ = ["ENDLESS", "Planned", "explored"]
 #: The schedules of a block.
 _BLOCK = 1 << 16
 
-#: Seconds that a search has whose time is up: it only reads its program.
+#: The seconds left to a search whose time is up: the search only reads its program.
 _INSTANT = 1e-9
 
 #: The number of schedules of a search that only time ends: it is never reached.
@@ -60,7 +60,7 @@ class Planned:
         return int(self.options["schedules"])
 
     def parts(self, deadline: float | None = None) -> Iterator[Part]:
-        """The parts of the search, as late as they are asked for.
+        """The parts of the search, each made when it is asked for.
 
         Args:
             deadline: the time of `time.time` at which parts end themselves; None for none.

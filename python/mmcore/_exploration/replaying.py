@@ -40,7 +40,7 @@ _MAX_STEPS = "# max steps: "
 
 @dataclass(frozen=True, slots=True)
 class Replay(Result):
-    """One schedule of a program and its steps; `str` is the table of the steps.
+    """One schedule of a program and its steps; `str` is a report with the table of the steps.
 
     Attributes:
         program: the program, with the machine that it runs on.

@@ -57,7 +57,7 @@ class Counterexample(Replay):
 
     @property
     def limit(self) -> str | None:
-        """A remark if the budget for shrinking ran out; None if it did not."""
+        """A remark if the budget for shrinking ran out; None if it did not, or was 0."""
         if self.minimal or not self.shrink_runs:
             return None
         more = 10 * self.shrink_runs
@@ -146,7 +146,7 @@ class Exploration(Result):
 
     @property
     def notes(self) -> list[str]:
-        """Lines on refused operations, and on answers that no order was searched for."""
+        """Lines on refused operations, and on answers for which no order was searched."""
         lines = refusals.notes(self.refused, f"in all {self.schedules:,} schedules")
         if self.unordered is None:
             return lines

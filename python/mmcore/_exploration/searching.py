@@ -82,11 +82,11 @@ def explore(
         search: "portfolio" (random walks and PCT in turn), "random", "pct" or "exhaustive".
         preemptions: the bound on preemptions in an exhaustive search; None for every interleaving.
         checks: "state" checks the state of the machine at each step and at the end. "all" also
-            checks the answers of the operations, one by one and whether an order of them explains
-            all, flushes, the lives of pages and the waits for them, the marks of a page at both
-            ends of its life, the counters, and the order of each list and batch, and takes about
-            twice the time. The standard set, `hunt`, `soak`, `mmcore.testing`, `shrink` and
-            `replay` always check all.
+            checks the answers of the operations (each answer, and whether an order of the
+            operations explains all of them), flushes, the lives of pages and the waits for them,
+            the marks of a page at both ends of its life, the counters, and the order of each list
+            and batch, and takes about twice the time. The standard set, `hunt`, `soak`,
+            `mmcore.testing`, `shrink` and `replay` always check all.
         kernel: the preset of the profile, instead of the program's.
         release: the release design, instead of the program's.
         profile: a whole `Profile` instead of a preset, or fields of it by name.
@@ -209,7 +209,7 @@ def result_of(planned: Planned, report: dict[str, Any]) -> Exploration:
     options = {**planned.options, "seconds": planned.seconds}
     if planned.wanted == ENDLESS:
         options["schedules"] = None
-        # Nobody gave the limit that the core has stopped short of.
+        # The core names the limit that it has not reached; the caller gave none.
         covered = report["covered"].replace(f" of {ENDLESS} schedules", " schedules")
         report = {**report, "covered": covered}
     return Exploration.from_report(report, options)
@@ -228,7 +228,7 @@ def _spread(
     if planned.seconds is not None:
         deadline, until = time.time() + planned.seconds, time.monotonic() + planned.seconds
     if workers is not None:
-        # Each part is one worker's.
+        # A worker does its part in one thread.
         planned = replace(planned, options={**planned.options, "jobs": 1})
 
     def result(last: dict[str, Any] | None = None) -> Exploration | None:

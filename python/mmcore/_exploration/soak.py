@@ -47,7 +47,7 @@ class Soaked:
         design: the release design.
         exploration: the result of the search.
         parent: the seed of the kept program from which this one was made; None for a program that
-            was drawn anew, which its own seed determines.
+            was drawn anew, from its own seed alone.
         new_pairs: the number of pairs of steps that no earlier program of the soak covered.
         pairs: the number of pairs of steps that the soak has covered so far.
     """

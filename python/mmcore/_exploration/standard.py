@@ -7,9 +7,8 @@ used, the machine is audited again, and the memory is given back. The explorer a
 
 `generate` makes set-up and threads from the tables in `kinds` and `faulty`. `data/standard.txt` is
 the checked-in copy, in which a review sees each change of the set; `make standard` writes it.
-`load`
-reads the copy and adds the `finally` sections, and `run` explores the programs exhaustively in each
-release design but `mine`.
+`load` reads the copy and adds the `finally` sections, and `run` explores the programs exhaustively
+in each release design but `mine`.
 """
 
 from __future__ import annotations
@@ -150,7 +149,7 @@ def load() -> dict[str, Program]:
 
 @functools.cache
 def _last(text: str) -> tuple[Op, ...]:
-    """The operations of a `finally` section, of which thousands of programs share a few dozen."""
+    """The operations of a `finally` section; thousands of programs share a few dozen sections."""
     return Program.parse(f"finally\n{text}").finally_
 
 

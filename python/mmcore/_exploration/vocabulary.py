@@ -39,7 +39,8 @@ _FILES = frozenset(
     {"fread", "fwrite", "msync", "truncate", "begin_writeback", "end_writeback"},
 )
 
-#: The regions whose pages `look` can find at a place; the pages of all things have frames.
+#: The regions whose pages `look` can find at each of these places. By a frame or along the reverse
+#: map it finds the pages of all things.
 _LOOKED_AT = {"cache": ("r1",), "swap": ("r0", "r1"), "entry": ("r0", "r1")}
 
 #: The kinds of file that region `r1` can map.
@@ -87,7 +88,7 @@ def variants(name: str, *, thread: int, pages: int) -> tuple[Op, ...]:
 
 
 def _is_there(op: Op) -> bool:
-    """True if a look is for a page that can be at that place: only a file has a page cache."""
+    """False for a `look` at a place where its page cannot be: only a file has a page cache."""
     among = _LOOKED_AT.get(str(op.get("at")))
     return among is None or all(name in among for name in _names(op))
 

@@ -55,7 +55,7 @@ COLORS: Final[dict[str, str]] = {
 
 
 def frames_per_cell(frames: int) -> int:
-    """Returns the frames of a cell: the smallest power of two with at most `_ROWS` rows.
+    """Returns the frames of a cell: the smallest power of two that gives at most `_ROWS` rows.
 
     Args:
         frames: the number of frames of the node.

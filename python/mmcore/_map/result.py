@@ -85,8 +85,8 @@ class NodeMaps(Result):
 
         Args:
             after: the map of a later moment.
-            moves: the moves of a compaction run between the two, source and target of each, as
-                `Machine.compact` lists them: with them `MapChange.steps` shows the run.
+            moves: the source and the target of each move of a compaction that ran between the two
+                maps, as `Machine.compact` lists them; `MapChange.steps` shows them one by one.
 
         Raises:
             InputError: if the two have other nodes, or nodes of other sizes.
@@ -183,8 +183,8 @@ class MapChange(Result):
             node: the number of the node; left out, the first node on which a page moved.
 
         Raises:
-            InputError: if no moves are known, there is no such node, or the moves do not fit the
-                map: they begin right after it was taken.
+            InputError: if `node` is left out and no page moved, there is no such node, or the moves
+                do not fit the map: they must be the first moves after the map was taken.
         """
         for before, _ in self.pairs:
             within = range(before.base, before.base + len(before.letters))

@@ -50,7 +50,7 @@ def of_program(
 
     Raises:
         InputError: if the program cannot be run, or has no such operation.
-        FindingError: if the machine broke a rule before the map was taken.
+        FindingError: if the machine broke a rule during the run.
     """
     fields = dict(fields or {})
     nodes = range(_nodes(program, fields)) if node is None else (node,)
@@ -59,13 +59,13 @@ def of_program(
     try:
         result = run(changed, **fields)
     except BaseException as stopped:
-        # The part of the run that it carries is no map.
+        # The exception carries the part of the run that was done, which is no map.
         keep(stopped, None)
         raise
     if result.findings:
         broken = (f"{found['rule']}: {found['detail']}" for found in result.findings)
         raise FindingError("\n".join(broken))
-    # Without a finding every operation has ended, so that the steps stand where the operations do.
+    # Without a finding every operation has ended: the steps stand at the places of the operations.
     without = [result.steps[at]["why"] for at in chain(*places) if "layout" not in result.steps[at]]
     if without:
         raise InputError(without[0])
@@ -127,11 +127,11 @@ def _with_maps(
     """Inserts operations into a program at one place or several.
 
     Returns:
-        The program, and for each place where the inserted operations are in the new program.
+        The new program, and for each of the places the range of the inserted operations in it.
     """
     setup, finally_ = list(program.setup), list(program.finally_)
     before_finally = len(_operations(program)) - len(finally_)
-    # The last place first: an insertion shifts the places after it.
+    # The last place comes first, because an insertion shifts the places after it.
     for place in reversed(places):
         section, at = setup, place
         if place > len(program.setup):

@@ -32,7 +32,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapSteps(Result):
-    """The moves of a compaction run over the map of its node, made by `NodeMap.steps`.
+    """The moves of a compaction run over the map of its node, made by `MapChange.steps`.
 
     `to_html` writes a page that shows the moves one by one: it has a square for each frame, a
     slider over the moves, and buttons and keys to go one move forward and back.
@@ -47,7 +47,7 @@ class MapSteps(Result):
 
     before: NodeMap
     moves: tuple[tuple[int, int], ...]
-    command: str = "mmcore.Machine(...).map().nodes[0].steps(...)"
+    command: str = "mmcore.Machine(...).map()"
 
     @classmethod
     def of(cls, before: NodeMap, moves: Iterable[tuple[int, int]]) -> MapSteps:
@@ -79,7 +79,7 @@ class MapSteps(Result):
 
     @property
     def after(self) -> NodeMap:
-        """The map after the last move; `free_blocks` still has those before the first one."""
+        """The map after the last move; its `free_blocks` are still those before the first move."""
         letters, owners = self.before.letters.copy(), self.before.owners.copy()
         for source, target in self.moves:
             letters[target], letters[source] = letters[source], ord(FREE)

@@ -9,7 +9,7 @@
 | `replaying` | replays the script of a recording up to the first unsupported operation |
 | `batched` | finds the pages of files that wait in a batch, from layout to layout |
 | `passes` | replays compaction passes, each on a machine arranged by the recorded layout |
-| `placement` | knows what a comparison leaves out because a boot decides it |
+| `placement` | knows the values that a comparison leaves out, because each boot decides them |
 | `attempts` | knows that an offlining tries pages until a signal comes |
 | `compare` | compares one recording with its replay, step by step |
 | `rules` | finds the rule of docs/semantics.md for a difference |
@@ -167,7 +167,11 @@ def _task(
 
 
 def _replayed(task: Mapping[str, Any]) -> dict[str, Any]:
-    """Compares one recording, in any process: a `Replayed` as plain data, or why there is none."""
+    """Compares one recording, in any process.
+
+    Returns:
+        A `Replayed` as plain data; or, under the key `unread`, the reason why there is none.
+    """
     if "unread" in task:
         return {"unread": task["unread"]}
     recording, release, fields = task["recording"], task["release"], task["fields"]

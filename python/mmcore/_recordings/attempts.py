@@ -1,9 +1,8 @@
 """The attempts of an offlining to move a page that does not move, until a signal ends the step.
 
 The kernel tries such a page until a signal arrives, as fast as the guest is; the machine makes as
-many rounds as the replay asks for. Neither number says anything about the page. So the numbers are
-compared by what one attempt counts: each count may differ by the attempts of which one side made
-more, and by nothing else.
+many rounds as the replay asks for. Neither number says anything about the page. So the counts of
+the two sides may differ, but only by a multiple of the rounds that one side made more.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def more_rounds(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> int:
 
 
 def more_failures(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> int:
-    """The failed moves that the recorded step counts more, by its additional rounds; or 0."""
+    """The additional failed moves of the recorded step, in its additional rounds; or 0."""
     return _more(theirs, ours, "vm", "pgmigrate_fail") if more_rounds(theirs, ours) else 0
 
 
@@ -63,7 +62,7 @@ def of_attempts(
     if first == "calls" or (first == "vm" and rest in _COUNTERS):
         # Each round makes the same calls and counts the same.
         return bool((one - other) % more == 0 and (one > other) == (more > 0))
-    # One side has more failures, all of pages that had failed on both sides.
+    # One side has more failures, and each of these is of a page that had failed on both sides.
     same = min(len(recorded), len(machine))
     is_longer = list(recorded[:same]) == list(machine[:same])
     return first == "fails" and is_longer and {*recorded, *machine} == {*recorded[:same]}

@@ -36,7 +36,7 @@ class Batched:
         self._kernels: dict[int, set[int]] = {}
 
     def apply(self, step: Mapping[str, Any]) -> None:
-        """Takes note of a step after it."""
+        """Updates the frames after a step."""
         words = step["op"].split()
         node = node_of(words)
         if words[0] == "map":

@@ -65,7 +65,7 @@ FIELDS = (
     "final",
 )
 
-#: The fields compared of the balance at the end of a recording.
+#: The compared fields of the balance at the end of a recording.
 _FINAL = ("hwc_kb", "isolated", "pgmigrate_success", "pgmigrate_fail")
 #: The fields left out for operations during which a file system, a device or the recording program
 #: itself uses pages too: a recording does not tell their counts apart from the script's.
@@ -343,8 +343,8 @@ def _skipped(
     kinds: dict[str, str],
 ) -> set[str]:
     """The fields that are not compared in a step."""
-    # `info` has the counts of which the runs disagree: for a node all are skipped, for `vm` only
-    # those listed.
+    # `info` has fields on which the runs disagree. Such a field is skipped whole, but of `vm`
+    # only the listed counters are.
     skipped = {field for field in theirs.get("info", ()) if field != "vm"}
     operation = words[0]
     if operation == "map":
@@ -360,7 +360,7 @@ def _skipped(
     # Recordings list accesses one by one only up to `SHOWN_PAGES`.
     if operation in {"read", "write"} and sum(n for n, _ in ours.get("acc", ())) > SHOWN_PAGES:
         skipped.add("acc")
-    # The guest's own work at this operation drains the batches before it reads the counters.
+    # At this operation the guest's own work drains the batches before the counters are read.
     if operation == "trace":
         skipped |= _COUNTED
     of_a_file = operation in {"map", "unmap"} and kinds.get(words[1], "").startswith("file")
@@ -383,7 +383,7 @@ def _differences(
     elif field == "mm_stat":
         yield from _keyed(field, theirs.get(field, {}), ours.get(field, {}))
     elif field == "zspages":
-        # The recording program does not look at a plugged module. Then its list lacks pages.
+        # The recorded list can lack pages: no pages of a plugged memory module are in it.
         pages_recorded = sum(pages * times for _, _, pages, times in theirs.get(field, ()))
         if pages_recorded == theirs.get("nr_zspages", pages_recorded) and theirs.get(
             field
@@ -451,7 +451,7 @@ def _node_differences(
             name = letter.translate(AS_RECORDED)
             other[name] = other.get(name, 0) + frames
         if left_over > 0:
-            # Of these frames the replay only knows that no region got them.
+            # About the frames left over, the replay knows only that no region got them.
             other[LEFT_OVER] = hidden
             for letter in sorted(KERNELS & theirs[field].keys()):
                 used = min(max(theirs[field][letter] - other.get(letter, 0), 0), left_over)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["kernel_pages"]
 
-#: Pages of a region by the frames that they are in, with their advice.
+#: The advice that discards pages of a region, which the operation names by their frames.
 _FREED = re.compile(r"madv r\d+@(\S+) dontneed")
 #: Letters of pages of a region that is not anonymous.
 _OTHERS = frozenset("sfdu")
@@ -44,8 +44,8 @@ def kernel_pages(
     Returns:
         Triples: the number of a step, the node, and one letter for each frame from this step on:
         `.` where the kernel has no page, `LEFT_OVER` where it had one or the frame was free. Empty
-        if the recording shows no layout of this node, or if its first layout has no page of the
-        kernel's.
+        if the recording shows no layout of this node, if the first layout has no page of the
+        kernel's, or if a layout has another number of frames.
     """
     kernels = KERNELS
     found: list[tuple[int, int, bytes]] = []

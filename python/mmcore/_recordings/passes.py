@@ -14,8 +14,8 @@ leave four things open; the recorded pass answers them:
   moved, or that has no such reference afterwards, waited in a batch.
 * A timer gives the free frames on a CPU's list (`c`) back to the node. If a page moved to such a
   frame, the frames had been given back before the pass. They can also have been given back without
-  being a target. So a pass that differs is repeated with those of the frames free that are free
-  afterwards, and with all of them free: it matches if it matches one of these layouts in full.
+  being a target. So a pass that differs is run again: with those of the frames free that are free
+  afterwards, and then with all of them free. It matches if one of its runs matches in full.
 """
 
 from __future__ import annotations
@@ -192,8 +192,8 @@ def _as_it_was(letters: str, moves: Sequence[tuple[int, int]], after: str) -> st
     """Returns the letters of a layout, corrected by what the recorded pass shows.
 
     If a page moved to a frame `c`, all frames `c` were free. A frame `k` from which a page moved
-    held a page of a file in a batch (`q`). A page `p` that moved, or that has no reference too many
-    afterwards, had one only until the batches were drained.
+    held a page of a file in a batch (`q`). A page `p` that moved, or that has no additional
+    reference afterwards, had one only until the batches were drained.
     """
     if any(letters[target : target + 1] == "c" for _, target in moves):
         letters = letters.replace("c", ".")
@@ -237,7 +237,7 @@ def _all_movable(step: Mapping[str, Any], letters: str) -> str:
 
 
 def _counters(step: Mapping[str, Any]) -> dict[str, int]:
-    """The counters of a pass; those in `info` come first, because they are of the kept run."""
+    """The counters of a pass; `info` decides, because it has the counters of the kept run."""
     counters = {**step.get("vm", {}), **step.get("info", {}).get("vm", {})}
     return {name: counters[name] for name in _COUNTERS if name in counters}
 

@@ -39,8 +39,8 @@ _OF_LISTS = ("nr_inactive_anon", "nr_active_anon", "nr_inactive_file", "nr_activ
 _MOST_IN_BATCH = 31
 #: The letters of anonymous pages on a list and in a batch.
 _ANONYMOUS = frozenset("av")
-#: A kernel may take slab pages for movable ones, and then asks once for each of their allocations.
-#: A layout does not show where an allocation begins.
+#: A kernel may mistake slab pages for movable pages, and then makes these calls once for each slab
+#: allocation. A layout does not show where an allocation begins.
 _ASKED_OF_SLABS = frozenset({"calls.isolate_movable_page", "calls.isolate_movable_page=0"})
 
 
@@ -52,7 +52,7 @@ class Placement:
         self._frames = frames
         self._letters: dict[int | None, str] = {}
         self._apart: set[int] = set()
-        # Nodes of which pages may wait in batches since a compaction that moved other pages.
+        # Nodes whose pages may wait in batches since a compaction that moved other pages.
         self._batched: set[int] = set()
         # Nodes whose last layout has as many anonymous pages as the recorded one, lists and batches
         # added.
@@ -151,7 +151,7 @@ def _anonymous(step: Mapping[str, Any]) -> int:
 
 
 def _alike(recorded: str, machine: str) -> bool:
-    """True if two layouts differ only in frames that each has free or in use by the kernel."""
+    """True if two layouts differ only in frames that are free or the kernel's own in both."""
     free = KERNELS | {"."}
     pairs = zip(recorded, machine, strict=False)
     return len(recorded) == len(machine) and all(a == b or {a, b} <= free for a, b in pairs)

@@ -17,7 +17,7 @@ __all__ = ["expand", "read", "release_of"]
 
 #: The version of the file format that is read.
 FORMAT = 1
-#: JSON files in folders of recordings that are not recordings.
+#: The names of JSON files that lie in folders of recordings, but are no recordings.
 BESIDE = ("performance.json", "matching.json")
 
 

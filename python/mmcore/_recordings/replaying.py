@@ -87,7 +87,10 @@ def replay(
 
 
 def _kernel_pages(recording: Mapping[str, Any], guest: str) -> list[tuple[int, int, bytes]]:
-    """Returns the kernel's own pages on the last node of a guest; a plugged module has none."""
+    """Returns the kernel's own pages on the last node of a guest that the script names.
+
+    A plugged module has none.
+    """
     if not guest or guest in _PLUGGED:
         return []
     return kernel_pages(recording, len(_GUESTS[guest]) - 1, _GUESTS[guest][-1])

@@ -23,7 +23,7 @@ SHOWN_PAGES = 64
 #: file could fill the memory, as the comparison keeps every page of every region.
 _MOST_STEPS, _MOST_REGIONS = 10_000, 256
 
-#: The most frames and moves of a step: over ten times those of the largest recorded node.
+#: The most frames, moves and attempts of a step: over ten times those of the largest recorded node.
 _MOST_FRAMES = 1 << 20
 
 
@@ -70,12 +70,13 @@ def _wrong_step(step: dict[str, Any]) -> str | None:
         if field in step and not fits(step[field]):
             return f"{field!r} does not have the form that docs/recordings.md describes"
     for field, fits in _OF_A_NODE.items():
-        # Where the runs of a recording differ, `info` has those of one run.
+        # Where the runs of a recording differ, `info` has the fields of one run.
         for where in (step, step.get("info", {})):
             if field in where and not fits(where[field]):
                 return f"{field!r} does not have the form that docs/recordings.md describes"
     for name in step:
-        # The free blocks of a zone by order; an order in which the runs differ is no number.
+        # The list has the free blocks of a zone by order. For an order in which the runs differ it
+        # has an object instead of the number.
         if name.startswith("buddy_") and not isinstance(step[name], list):
             return f"{name!r} does not have the form that docs/recordings.md describes"
         if name.startswith(("extfrag_index_", "unusable_index_")) and not _decimals(step[name]):
@@ -173,11 +174,14 @@ def _fails(value: Any) -> bool:
     frame to the next. A list that was cut ends with `...`.
     """
 
-    def is_run(each: Any) -> bool:
-        sizes = isinstance(each, list) and len(each) in (2, 4)
-        return sizes and all(map(_scalar, each[:2])) and all(map(_integer, each[2:]))
+    def is_run(each: list[Any]) -> bool:
+        has_shape = len(each) in (2, 4) and _scalar(each[0]) and isinstance(each[1], str)
+        return has_shape and all(map(_integer, each[2:])) and (len(each) == 2 or each[2] > 0)
 
-    return isinstance(value, list) and all(each == "..." or is_run(each) for each in value)
+    if isinstance(value, list) and value[-1:] == ["..."]:
+        value = value[:-1]
+    runs = _list_of(value, list) and all(map(is_run, value))
+    return runs and sum(run[2] if len(run) == 4 else 1 for run in value) <= _MOST_FRAMES
 
 
 def _frames(value: Any) -> bool:
@@ -195,7 +199,7 @@ def _pages(value: Any) -> bool:
 
 
 def _ascending(runs: list[dict[str, Any]]) -> bool:
-    """True if the runs of pages ascend without overlap, and their fields have the right types."""
+    """True if the runs of pages ascend without overlap, below `SHOWN_PAGES`, with valid fields."""
     last = -1
     for run in runs:
         numbers = run.get("p")

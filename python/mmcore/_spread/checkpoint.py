@@ -3,8 +3,8 @@
 The file has a line of JSON for each part, in the order in which the parts ended, after a first line
 that describes the call. Each line is written as soon as its part has ended. If the process is
 killed while it writes a line, the next call drops this line and does the part again. A line has the
-number of its part, its result, and the CRC-32 of the two: a damaged result would be mixed with the
-others unnoticed.
+number of its part, its result, and the CRC-32 of the two: without the checksum, a damaged result
+would be mixed with the others unnoticed.
 """
 
 from __future__ import annotations
@@ -58,10 +58,11 @@ class Checkpoint:
             return
         self._name = path_text(path)
         call = {"kind": kind, "build": build(), "arguments": dict(what)}
-        # As the file will return it: a tuple has become a list.
+        # The line is compared as JSON returns it from the file: a tuple has become a list.
         head = json.loads(json.dumps({"checkpoint": _VERSION, **call}))
-        # Opened for both, and made if it is missing; "a+" would move each write to the end. There
-        # is no buffer: a process that is forked between two writes would write it once more.
+        # The file is opened for reading and writing, and made if it is missing; "a+" would move
+        # each write to the end. There is no buffer: a process that is forked between two writes
+        # would write its content once more.
         self._file = FileIO(self._name, "r+", opener=_opened)
         _OPEN.add(self)
         try:
@@ -139,7 +140,7 @@ class Checkpoint:
         """Writes the result of a part.
 
         Raises:
-            OSError: if the file cannot be written; it has the name of the file.
+            OSError: if the file cannot be written; the error has its name.
         """
         if self._file is not None and number not in self.done:
             self._write([number, result, _checked(number, result)])
@@ -187,7 +188,7 @@ def _parsed(line: bytes) -> Any:
 
 def _checked(number: Any, result: Any) -> int:
     """The checksum of a line."""
-    # At its use: most calls have no file.
+    # Imported here and not above: most calls have no file.
     import zlib
 
     return zlib.crc32(_text([number, result]))

@@ -167,7 +167,7 @@ class _Spread:
                     if late is None or late < 0:
                         self._submit()
                     if self.turn in self.ready:
-                        # Results of the checkpoint; parts may wait for them.
+                        # `_submit` has found results in the checkpoint; parts may wait for them.
                         continue
                     if not self.with_workers or (late is not None and late >= patience):
                         break
@@ -247,12 +247,12 @@ class _Spread:
                 failed = _kept(self.checkpoint, number, result)
         if failed is not None:
             raise failed
-        # Raised last, so that the checkpoint keeps the other results.
+        # The loss is raised last, so that the checkpoint keeps the other results.
         if lost is not None:
             raise self._lost(lost)
 
     def _broken(self, error: Exception) -> None:
-        """Has a broken executor made anew; raises if mmcore cannot make one."""
+        """Has a broken executor made anew; raises if mmcore cannot make one, or too many broke."""
         # The parts that a broken executor still had are lost too; their futures end at once.
         while self.with_workers:
             self._collect(None)

@@ -65,8 +65,8 @@ def workers_of(
     Args:
         executor: an executor, or a function that makes one.
         jobs: threads of this process.
-        alone: without both, the call does its parts itself, one after another; otherwise it has
-            one thread for each processor.
+        alone: whether a call without both does its parts itself, one after another; otherwise it
+            has one thread for each processor.
 
     Raises:
         InputError: if both are given, or one of them is not valid.

@@ -60,7 +60,7 @@ class Trace:
         threads: the thread of each access (uint16).
         page_numbers: the page number of each id (uint64), one for each distinct page.
         source: the origin of the trace: a path, or words.
-        sample_of: the number of processes, if it is the trace that mmcore ships; else 0.
+        sample_of: the number of processes, if this is the trace that mmcore ships; else 0.
     """
 
     ids: NDArray[np.uint32]
@@ -109,7 +109,7 @@ class Trace:
             array.flags.writeable = False
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Takes the arrays of a pickle, aligned: Dask hands over parts of its messages."""
+        """Takes the arrays of a pickle, and aligns them: Dask hands over parts of its messages."""
         for name, value in state.items():
             if isinstance(value, np.ndarray):
                 value = np.require(value, requirements=["C", "ALIGNED"])
@@ -137,7 +137,8 @@ class Trace:
             path: the file.
             max_accesses: refuse a trace of more accesses, and data of more than 256 bytes for each
                 access allowed. Reading needs about 16 bytes of memory per access and 40 per page.
-            progress: called from time to time with the bytes read, and their total or None.
+            progress: called from time to time with the bytes read, and their total or None; not
+                called for an archive.
 
         Raises:
             InputError: if the content is no trace, or a trace of too many accesses; the message
@@ -269,10 +270,10 @@ class Trace:
         """The small real trace that mmcore ships, recorded from sqlite3 under valgrind.
 
         Args:
-            processes: the number of processes that run the program at the same time, each with
-                pages of its own and from another place of the program on. With more than one, a
-                process keeps from each 10,000 accesses of the program in a row the first one to
-                each page, as a write if any of them writes to the page.
+            processes: the number of processes that run the program at the same time. Each has pages
+                of its own, and begins at another place of the program. With more than one process,
+                the program is shortened: of each 10,000 accesses in a row, the first one to each
+                page is kept. It is a write if any of the 10,000 writes to the page.
 
         Raises:
             InputError: if the number of processes is out of range.
@@ -310,8 +311,8 @@ class Trace:
         }
         if self.threads.any():
             arrays["threads"] = self.threads
-        # Like np.savez_compressed, but at level 7 instead of 6: a program's trace takes a sixth
-        # less. Level 9 needs ten times as long for accesses without a pattern.
+        # The archive is that of np.savez_compressed, but at level 7 instead of 6: a program's trace
+        # takes a sixth less. Level 9 needs ten times as long for accesses without a pattern.
         written = WriteProgress(sum(array.nbytes for array in arrays.values()), progress)
         with (
             _output.replacing(path) as file,
@@ -366,7 +367,7 @@ class Trace:
             MissingExtraError: if nanoarrow is not installed.
         """
         columns = {"page": self.pages, "write": self.writes, "thread": self.threads}
-        # At its use: only tables that leave mmcore need it.
+        # Imported here and not above: only tables that leave mmcore need it.
         from mmcore.reporting._arrow import stream_of
 
         return stream_of(columns, requested_schema)

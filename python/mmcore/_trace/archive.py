@@ -152,8 +152,8 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: str, most: in
             raise InputError(f"{source}: {too_many(most)}")
         size = shape[0] * dtype.itemsize
         content = bytearray()
-        # In pieces: the header may claim more bytes than the file has, and one read would allocate
-        # them all.
+        # The array is read in pieces: the header may claim more bytes than the file has, and one
+        # read would allocate them all.
         while len(content) < size:
             piece = member.read(min(_PIECE, size - len(content)))
             if not piece:

@@ -1,4 +1,4 @@
-"""Many processes of one recorded program, for loads that need more pages than it has.
+"""Many processes of one recorded program, for loads that need more pages than the program has.
 
 A trace of one process has phases: in some it moves from page to page, in others it stays. Rounds of
 a comparison that meet different phases differ by far more than designs do. With many processes,
@@ -52,7 +52,7 @@ def interleaved(
     writes = writes[: turns * TURN].reshape(turns, TURN)
     each = np.arange(processes)
     steps = np.arange(max(1, ACCESSES // processes // TURN))
-    # For each step and process the turn of the program that it runs.
+    # The turn of the program that each process runs in each step.
     at = (steps[:, np.newaxis] + each * turns // processes) % turns
     pages = ids[at] + (each * footprint).astype(np.uint64)[:, np.newaxis]
     owners = np.broadcast_to(each.astype(np.uint16)[:, np.newaxis], pages.shape)
@@ -62,7 +62,7 @@ def interleaved(
 def _sampled(
     ids: NDArray[np.uint32], writes: NDArray[np.bool_]
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Keeps the first access to each page in each window, as a write if any of them writes."""
+    """Keeps each window's first access to each page; a write if any access to it there writes."""
     pages, wrote = [], []
     for begin in range(0, len(ids), WINDOW):
         part = slice(begin, begin + WINDOW)

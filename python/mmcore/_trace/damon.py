@@ -1,8 +1,8 @@
 """Reads records of DAMON, as damo prints them in JSON.
 
 DAMON samples whether a region of memory was accessed, and counts the samples in which it was. It
-tells neither single accesses nor writes. Each snapshot becomes reads: each page of a region as
-often as the region was found accessed, in an order that is drawn with a fixed seed.
+tells neither single accesses nor writes. Each snapshot becomes reads: each page of a region is read
+as often as the region was found accessed, in an order that is drawn with a fixed seed.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _LIMIT = 64 << 20
 
 
 def read_damon(chunks: Iterator[bytes], source: str, most: int) -> Found:
-    """Reads the snapshots of a document; those of several targets by turns.
+    """Reads the snapshots of a document; those of several targets at one time become one.
 
     Raises:
-        InputError: if it is no document of damo, is larger than 64 MiB, or has no accesses or more
-            than `most`.
+        InputError: if the document is not one of damo, is larger than 64 MiB, or has no accesses or
+            more than `most`.
     """
     try:
         records = parse_json(_text(chunks))
@@ -66,7 +66,7 @@ def _accesses(snapshots: list[list[Any]], pieces: Pieces) -> Found:
             if snapshot is not None
             for region in map(_region, _field(snapshot, "regions", list))
         ]
-        # Counted first: a region of terabytes would take all memory.
+        # The accesses are counted first: a region of terabytes would take all memory.
         for first, last, samples in found:
             pieces.make_room(samples * max(0, last - first))
         repeated = [
@@ -81,9 +81,9 @@ def _accesses(snapshots: list[list[Any]], pieces: Pieces) -> Found:
 
 
 def _region(region: Any) -> tuple[int, int, int]:
-    """Returns the first page of a region, the page behind it, and the samples that found it used.
+    """Returns a region's first page, the page behind its last one, and its samples with an access.
 
-    A region of part of a page becomes this page.
+    A page that is only partly in the region counts as one of its pages.
     """
     begin, end = _number(region, "start"), _number(region, "end")
     if not begin <= end <= 1 << 64:

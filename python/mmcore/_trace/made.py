@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["phases", "sequential", "uniform", "zipf"]
 
-#: Draws the pages of some successive accesses: from the number of the first, and how many.
+#: A function that draws the pages of successive accesses, given the random sequence, the number of
+#: the first access, and the number of accesses.
 Pages: TypeAlias = "Callable[[Draws, int, int], NDArray[np.uint64]]"
 
 #: The most pages and the most accesses of a trace that is made.

@@ -57,7 +57,7 @@ class _Requests:
     def add(
         self, objects: NDArray[np.uint64], sizes: NDArray[np.uint64], writes: NDArray[np.bool_]
     ) -> None:
-        """Takes the next requests; one of no bytes still accesses a page.
+        """Takes the next requests; a request of no bytes still accesses a page.
 
         Raises:
             InputError: if they make too many accesses.
@@ -78,7 +78,7 @@ class _Requests:
             np.maximum.at(pages, numbers, counts)
         begin = np.cumsum(pages) - pages
         for numbers, counts, writes in self._requests:
-            # In stretches of few accesses: one request may have many.
+            # The requests are expanded in stretches, because one request may make many accesses.
             ends = np.cumsum(counts, dtype=np.int64)
             cuts = np.searchsorted(ends, np.arange(_STRETCH, ends[-1], _STRETCH)) + 1
             for part in np.split(np.arange(len(numbers)), cuts):
@@ -157,7 +157,7 @@ class _Columns:
 
 
 def columns_of(line: bytes) -> _Columns | None:
-    """Finds the columns from the first line of a CSV file; None if it is no line of one.
+    """Finds the columns from the first line of a file; None if the file is no CSV of requests.
 
     Without a header the columns are time, object and size, as libCacheSim prints them.
     """
@@ -179,8 +179,8 @@ def read_csv(columns: _Columns, chunks: Iterator[bytes], source: str, most: int)
     """Reads a CSV file of requests.
 
     Raises:
-        InputError: if a line lacks a column or has a value of a wrong kind, or there are more than
-            `most` accesses.
+        InputError: if a line lacks a column or has a value of a wrong kind, or there are no
+            accesses or more than `most`.
     """
     requests = _Requests(source, most)
     objects, sizes, writes = array("Q"), array("Q"), bytearray()
@@ -233,6 +233,6 @@ def _request(columns: _Columns, words: Sequence[bytes]) -> tuple[int, int, bool]
 
 
 def _decimal(word: bytes) -> int | None:
-    """Reads a number of 64 bits; None if the word is none."""
+    """Reads a number of 64 bits; None if the word is no such number."""
     number = int(word) if word.isdigit() and len(word) <= 20 else None
     return None if number is None or number >= 1 << 64 else number

@@ -17,7 +17,7 @@ __all__ = ["Draws"]
 
 
 class Draws:
-    """Numbers drawn from a seed, one number or several."""
+    """Draws numbers from a seed, which is one number or several."""
 
     def __init__(self, seed: int | tuple[int, ...]) -> None:
         self._bits = np.random.PCG64(seed)
@@ -28,7 +28,7 @@ class Draws:
         return drawn.astype(np.float64) * 2.0**-53
 
     def below(self, limit: int, count: int) -> NDArray[np.uint64]:
-        """Returns numbers from 0 up to but not including `limit`, at most 2**32."""
+        """Returns numbers from 0 up to but not including `limit`, which is at most 2**32."""
         drawn: NDArray[np.uint64] = (self.shares(count) * limit).astype(np.uint64)
         return drawn
 

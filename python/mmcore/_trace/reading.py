@@ -66,7 +66,7 @@ def open_trace(
         InputError: if the content is no trace, has more than `most` accesses, or does not fit into
             the memory of the host.
         MissingExtraError: if the text is compressed with zstd and `zstandard` is missing.
-        OSError: if the file cannot be opened.
+        OSError: if the file cannot be opened or read.
     """
     name = path_text(path)
     if name == "-":

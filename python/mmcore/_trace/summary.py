@@ -194,7 +194,7 @@ def _reuse(ids_of_all: NDArray[np.uint32], footprint: int) -> tuple[Reuse, ...]:
     last = np.full(footprint, -1, np.int64)
     for begin in range(0, len(ids_of_all), _STRETCH):
         ids = ids_of_all[begin : begin + _STRETCH]
-        # Sorted by page, and by place among those of a page.
+        # The accesses are sorted by page, and those to one page by their place.
         order = np.argsort(ids, kind="stable")
         sorted_ids, places = ids[order], order + begin
         is_first = np.ones(len(ids), np.bool_)

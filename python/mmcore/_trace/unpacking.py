@@ -35,7 +35,7 @@ def unpacked(magic: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
     Raises:
         DamagedError: from the iterator, if the data is damaged or ends too early.
-        MissingExtraError: if the data is zstd and `zstandard` is missing.
+        MissingExtraError: from the iterator, if the data is zstd and `zstandard` is missing.
     """
     if magic[:2] == GZIP:
         return _gunzip(chunks)
@@ -78,8 +78,8 @@ def _inflate(
 ) -> Iterator[bytes]:
     """Decompresses one stream or several in sequence, which gzip and zstd allow in one file.
 
-    The readers of the libraries end without an error where zstd data is cut off: the beginning of a
-    trace would pass for the whole trace.
+    The readers of the libraries are not used here. They end without an error where zstd data is cut
+    off: the beginning of a trace would pass for the whole trace.
     """
     stream = new_stream()
     for chunk in chunks:

@@ -94,7 +94,7 @@ class PageLife(RuleBasedStateMachine):
 
     @rule(written=mapped)
     def read(self, written: Written) -> None:
-        """Reads every page of a region and compares the byte with the last write."""
+        """Reads the first byte of every page of a region and compares it with the last write."""
         for page, byte in enumerate(written.bytes):
             found = written.region[page * _PAGE]
             assert found == byte, f"page {page} reads as {found}, written was {byte}"

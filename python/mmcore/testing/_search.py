@@ -57,7 +57,7 @@ def explore(
 
     Args:
         program: the program, or its text.
-        schedules: the number of schedules to draw; 20,000 if left out.
+        schedules: the number of schedules to draw; 20,000 if neither this nor `seconds` is given.
         seed: the seed of the drawn schedules.
         **options: the other options of `mmcore.explore`.
 
@@ -68,7 +68,8 @@ def explore(
     """
     what = _REPLAY.get()
     if what is None:
-        # One job: test runners start several processes, and the result does not depend on it.
+        # There is one job, because test runners start several processes. The result does not depend
+        # on the number of jobs.
         found = mmcore.explore(
             program, schedules=schedules, seed=seed, **{"jobs": 1, "checks": "all", **options}
         )
@@ -117,6 +118,7 @@ def _tell(found: Exploration) -> None:
         for each in found.refused:
             event(f"refused in all schedules: {each.op}: {', '.join(each.errnos)}")
         return
-    # A note on answers that no order was searched for is no sign of a mistake in the program.
+    # A result can also have a note on answers for which no order was searched. This note gives no
+    # warning, because it is no sign of a mistake in the program.
     for note in refusals.notes(found.refused, f"in all {found.schedules:,} schedules"):
         warnings.warn(note.removeprefix("note: "), RefusedWarning, stacklevel=3)

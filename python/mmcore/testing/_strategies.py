@@ -41,8 +41,8 @@ def programs(
             operations (`"move r0 node=1"`); left out: every operation on pages that threads share.
         length: the limit of operations of a thread, at least 1.
         pages: the number of pages of each region and owner in the set-up, 1 to 64.
-        setup: a program whose set-up and machine are used; left out: a set-up that makes the
-            regions, pins and pages that the operations name.
+        setup: a program whose set-up, machine and `finally` section are used; left out: a set-up
+            that makes the regions, pins and pages that the operations name.
 
     Raises:
         InputError: if an operation is not valid, or a number is out of range.
@@ -73,7 +73,7 @@ def _operation(chosen: tuple[str | Op, ...], thread: int, pages: int) -> st.Sear
             forms.append((Op.parse(one),))
         else:
             forms.append(variants(one, thread=thread, pages=pages))
-    # First the name, then the form: otherwise operations with many forms are drawn most.
+    # The name is drawn first, then the form: otherwise operations with many forms are drawn most.
     return st.one_of([st.sampled_from(form) for form in forms])
 
 
@@ -88,7 +88,7 @@ def schedules(threads: int = 2, *, steps: int = 200) -> st.SearchStrategy[Schedu
         steps: the limit of the length of a schedule.
 
     Raises:
-        InputError: if a number is none, or is out of range.
+        InputError: if a value is no number, or is out of range.
     """
     threads = number("threads", threads, 1, MAX_EXPLORED_THREADS)
     steps = number("steps", steps, 0, MAX_STEPS)

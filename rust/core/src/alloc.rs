@@ -26,8 +26,8 @@
 //! # What can go wrong
 //!
 //! * A frame is poisoned while it lies in a per-CPU array. The frame must not be handed out, although it is
-//!   on no list from which it could be removed. The atomic that gives the frame its first reference makes the
-//!   last check ([`Page::hand_out`](crate::page::Page::hand_out)).
+//!   on no list from which it could be removed. The atomic operation that gives the frame its first reference
+//!   makes the last check ([`Page::hand_out`](crate::page::Page::hand_out)).
 //! * A node's lists run empty while free frames lie in the arrays of other CPUs. An allocation that looked at
 //!   the lists alone would fail although memory is free. The arrays are flushed once before an allocation
 //!   fails, as direct reclaim does with `drain_all_pages`.

@@ -29,8 +29,9 @@ use crate::release::Release;
 pub struct Auditor(census::Census);
 
 impl Auditor {
-    /// Checks every invariant; the list is empty if none is broken. `handles` are the handles that the
-    /// users of the machine hold.
+    /// Checks every invariant; the list is empty if none is broken. If the host has no memory for the audit,
+    /// or the audit was interrupted, the only finding is this error. `handles` are the handles that the users
+    /// of the machine hold.
     pub fn audit<R: Release>(
         &mut self,
         machine: &Machine<R>,
@@ -55,8 +56,9 @@ impl Auditor {
 }
 
 impl<R: Release> Machine<R> {
-    /// Checks every invariant; the list is empty if none is broken. `ledger` has the handles that the
-    /// users of the machine hold.
+    /// Checks every invariant; the list is empty if none is broken. If the host has no memory for the audit,
+    /// or the audit was interrupted, the only finding is this error. `ledger` has the handles that the users
+    /// of the machine hold.
     pub fn audit(&self, ledger: &Ledger) -> Vec<Finding> {
         Auditor::default().audit(self, ledger.handles())
     }

@@ -97,8 +97,8 @@ impl Balloon {
         self.pages.lock().isolated()
     }
 
-    /// The frame of a page, by the page's number in the balloon, which it keeps when it moves. `None`
-    /// if the balloon has no page of this number.
+    /// The frame of a page, by the page's number in the balloon. A page that moves keeps its number.
+    /// `None` if the balloon has no page of this number.
     pub fn page(&self, number: u32) -> Option<Pfn> {
         self.pages.lock().page(number)
     }

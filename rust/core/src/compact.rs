@@ -33,9 +33,9 @@
 //!   zero until it is handed out, so that the walk can take no reference; otherwise the page that moves there
 //!   would have a reference that the migration did not expect (lifecycle 9.2).
 //! * A page is pinned. Its migration would fail after all the work, so the migrate scanner compares the count
-//!   with the mappings first. The scanner must count the mappings of the *whole* page: the count of a large
-//!   page holds one reference for each mapping of each part, and compared with the mappings of one part every
-//!   large page would look pinned (bug 29).
+//!   with the mappings first. The scanner must count the mappings of the *whole* page, because the count of a
+//!   large page holds one reference for each mapping of each part. A comparison with the mappings of one part
+//!   would make every large page look pinned (bug 29).
 //! * A migration fails after it got a target. The target goes back to the pool, unless another thread holds a
 //!   reference to it at this moment: then the last put gives it to the allocator.
 //! * The scanner drops its last reference to a page under the lruvec lock. The last put takes that lock. So

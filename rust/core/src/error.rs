@@ -123,7 +123,7 @@ pub enum Why {
     /// The page is not on an LRU list: it is in a batch, isolated, or was never on one.
     #[error("the page is not on an LRU list: it is in a batch until a drain, isolated, or not of the LRU")]
     NotOnLru,
-    /// The node has no frame left.
+    /// The node has no free block of the order.
     #[error("node {node} has no free block of order {order}")]
     NoFrame {
         /// The node asked.
@@ -131,7 +131,7 @@ pub enum Why {
         /// The order asked for.
         order: u8,
     },
-    /// No node has a block, and none can be reclaimed or compacted.
+    /// No node has a free block, and neither reclaim nor compaction can make one.
     #[error("out of memory: no node has a free block of order {order}, and no page can be reclaimed")]
     OutOfMemory {
         /// The order asked for.
@@ -162,7 +162,7 @@ impl Error {
         Error { errno, pfn: Some(pfn), why }
     }
 
-    /// The error for a host that has no memory for `len` values of `what`.
+    /// The error for a host that has no memory for `len` values of a type; `what` is their purpose.
     #[cold]
     pub fn host_memory<T>(what: &'static str, len: usize) -> Error {
         let bytes = (len as u64).saturating_mul(size_of::<T>() as u64);

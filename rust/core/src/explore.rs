@@ -22,6 +22,7 @@
 //! | `owners` | owners of movable pages that a caller brings along |
 //! | `pairs`, `kind` | which pairs of steps and which lines a search has interleaved; the kinds of words |
 //! | `tally` | the operations that had no effect in any schedule |
+//! | `reckoned` | compares a machine's counters with those of the reckoner (`crate::page::reckon`) |
 //!
 //! From the bottom up: an [`Explorer`] runs a [`World`] under a
 //! [`Strategy`](crate::sync::explored::Strategy); the searches are strategies and loops around

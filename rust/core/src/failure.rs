@@ -13,8 +13,8 @@
 //! ```
 //!
 //! *Soft offline* takes a frame out of use whose content can still be read: the content is moved or
-//! dropped, and no process is killed. If it fails, nothing has changed. *Hard* failure has lost the
-//! content. The mappings become poisoned entries, on which later accesses get SIGBUS, and processes
+//! dropped, and no process is killed. If it fails, nothing has changed. In a *hard* failure the content
+//! is lost. The mappings become poisoned entries, on which later accesses get SIGBUS, and processes
 //! that would miss the lost content are signalled.
 //!
 //! One mutex (`mf_mutex`, taken before all locks but that of memory hotplug) serialises soft offline,

@@ -70,8 +70,8 @@ impl<R: Release> Machine<R> {
         Ok(head)
     }
 
-    /// Takes a reference, for a part of a large page on the whole. `EBUSY` if the page is free or
-    /// frozen, `ENOMEM` at the limit of its count.
+    /// Takes a reference. For a part of a large page it is a reference on the whole page. `EBUSY` if
+    /// the page is free or frozen, `ENOMEM` at the limit of its count.
     pub fn hold(&self, ledger: &Ledger, pfn: Pfn) -> Result<()> {
         self.add_refs(pfn, 1)?;
         ledger.add(pfn, Handle::Ref);
@@ -124,8 +124,8 @@ impl<R: Release> Machine<R> {
         if self.can_be_found(head) || self.is_held(ledger, head) {
             return Ok(());
         }
-        // A migration that began after our references unmaps the page for a while, and then gives
-        // up. During this time nothing leads to the page, but the page lock is held.
+        // A migration that begins after our references were added unmaps the page for a while, and
+        // then gives up. During this time nothing leads to the page, but the page lock is held.
         if may_migrate() {
             return moving();
         }
@@ -155,7 +155,8 @@ impl<R: Release> Machine<R> {
             || self.frames.folio_mapcount(self.frames.folio(head)) > 0
     }
 
-    /// True if a handle, such as one from [`Machine::hold_new`], keeps the page.
+    /// True if a handle, such as one from [`Machine::hold_new`], keeps the page. Always false for an
+    /// anonymous page.
     fn is_held(&self, ledger: &Ledger, head: Pfn) -> bool {
         let keeps = |&(handle, _): &_| matches!(handle, Handle::Ref | Handle::Pin | Handle::Lock);
         let anon = self.frames[head].word().has(Flags::ANON);

@@ -69,8 +69,8 @@ impl<R: Release> Machine<R> {
         Ok(self.nodes[node].blocks.state(block).unwrap_or(BlockState::Offline))
     }
 
-    /// The zones that a memory block may have, the one of a plain `online` first; only its own while
-    /// it is online (`valid_zones`). `EINVAL` if there is no such node or block.
+    /// The zones that a memory block may have, the one of a plain `online` first. A block that is
+    /// online has its own zone only (`valid_zones`). `EINVAL` if there is no such node or block.
     pub fn valid_zones(&self, node: usize, block: u32) -> Result<Vec<ZoneKind>> {
         Ok(match (self.block_state(node, block)?, self.default_zone(node, block)) {
             (BlockState::Online(zone), _) => vec![zone],

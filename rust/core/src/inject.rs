@@ -28,8 +28,9 @@
 //!
 //! # Cost
 //!
-//! The plans are kept in the recorder of calls. A machine without any plan or recording so far has
-//! no recorder, and no faults of threads; a site costs one test each of two words that never change.
+//! The plans are kept in the recorder of calls. The first plan or recording makes the recorder, and the
+//! first fault of a thread makes the faults of threads. Until then a site costs one test each of two
+//! words that do not change.
 
 pub(crate) mod armed;
 mod next;
@@ -73,7 +74,7 @@ impl<R: Designed> Machine<R> {
     /// strikes. Hot paths use this function, because it makes no error value.
     #[inline]
     pub(crate) fn strikes(&self, kind: Kind, site: &'static str, pfn: Option<Pfn>) -> bool {
-        // Both count the site: neither hides it from the other.
+        // The plans and the thread's own fault both count the site: neither hides it from the other.
         let planned = match self.recorder.get() {
             Some(recorder) => recorder.plans.strike(kind, site, pfn),
             None => false,

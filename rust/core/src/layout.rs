@@ -13,10 +13,10 @@
 //!
 //! * A page is put into another frame than the one asked for, because an array of free frames still held
 //!   frames of the node. The arrays are therefore emptied first, and each page's frame is checked.
-//! * Pages of a batch are on no list yet, and the letter of such a page is another one. A node is therefore
+//! * Pages of a batch are on no list yet, and have other letters than pages on a list. A node is therefore
 //!   drained before the pages are added that are to stay in a batch.
-//! * A frame is read while it changes hands. A layout is a picture and no snapshot: free frames are read
-//!   under the node's lock, all others one by one without any.
+//! * A frame is read while it changes hands. The layout of a machine at work is no snapshot: free frames are
+//!   read under the node's lock, all others one by one without a lock.
 
 mod arrange;
 pub(crate) mod kind;

@@ -54,8 +54,8 @@ pub struct Node {
     /// The refault clock. The clock advances with each page that is evicted or activated, and
     /// measures refault distances.
     pub(crate) nonresident_age: AtomicU32,
-    /// The frames that a balloon has taken from the managed pages. Wraps below zero if the books of
-    /// the balloon are wrong.
+    /// The number of frames that a balloon has taken from the managed pages. The number wraps below
+    /// zero if the books of the balloon are wrong.
     pub(crate) unmanaged: AtomicU32,
     /// The requests for the node's daemons, kcompactd and kswapd.
     pub(crate) wanted: Wanted,
@@ -119,7 +119,7 @@ pub struct Machine<R: Designed> {
     pub(crate) pressure: Pressure,
     /// The owner id of the balloon; 0 without one.
     pub(crate) balloon: AtomicU32,
-    /// The owners of caches, which give memory that they do not need back when reclaim asks them.
+    /// The owners of caches. When reclaim asks them, they give back the memory that they do not need.
     pub(crate) shrinkers: Lock<Vec<OwnerId>>,
     /// The state of offlining and onlining.
     pub(crate) hotplug: Hotplug,
@@ -130,8 +130,9 @@ pub struct Machine<R: Designed> {
     pub(crate) lru_disabled: CachePadded<AtomicU32>,
     /// The lock under which one thread at a time drains the batches of all CPUs.
     pub(crate) lru_drain: CachePadded<Lock<()>>,
-    /// The number of complete drains so far, each of the batches of all CPUs. A thread reads the number
-    /// before it waits for `lru_drain`. If the number has grown by then, another thread has drained for it.
+    /// The number of drains of the batches of all CPUs that have begun so far. A thread reads the number
+    /// before it waits for `lru_drain`, and again once it holds that lock. If the number has grown in
+    /// between, another thread has drained for it.
     pub(crate) lru_drains: CachePadded<AtomicU32>,
     /// The CPU + 1 of each thread slot; 0 for a thread without a CPU.
     bindings: Box<[PlainU32; MAX_THREADS]>,

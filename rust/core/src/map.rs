@@ -54,7 +54,7 @@ pub(crate) mod watch;
 
 #[cfg(all(test, not(any(loom, feature = "explored"))))]
 mod limits;
-// Not in the explored build, whose pages have two words: these tests write bytes.
+// The explored build leaves these tests out: they write bytes, and its pages have only two words.
 #[cfg(all(test, not(feature = "explored")))]
 mod tests;
 

@@ -34,11 +34,11 @@
 //! | 12 | `src` is unlocked; its isolation's reference is put | `migrate_folio_done` | last: until then no other thread can free the frame | `Machine::finish_migrations` in `release.rs` |
 //!
 //! A batch runs 1 to 5 for each page, 6 for up to 64 locked pages at once, and 7 once. Then windows of up to
-//! 64 pages run each of 8 to 12 for all their pages before the next; the bytes of a window are copied back to
-//! back before its step 8 (`Machine::copy_ahead`). Without batches each page runs all twelve before the next
-//! page begins. A movable page outside of the LRU skips 6, 9 and
-//! 10. An attempt that fails after 5 is undone by `Machine::migrate_undo`: the mappings of `src`
-//! are restored as in 10, then both pages are unlocked and `dst` is put.
+//! 64 pages run each of 8 to 12 for all their pages before the next step; the bytes of a window are copied
+//! back to back before its step 8 (`Machine::copy_ahead`). Without batches each page runs all twelve steps
+//! before the next page begins. A movable page outside of the LRU skips 6, 9 and 10. An attempt that fails
+//! after 5 is undone by `Machine::migrate_undo`: the mappings of `src` are restored as in 10, then both
+//! pages are unlocked and `dst` is put.
 //!
 //! # What can go wrong
 //!

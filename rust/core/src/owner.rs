@@ -224,7 +224,7 @@ impl<D: ?Sized> Owners<D> {
         .flatten()
     }
 
-    /// Runs `visit` on every owner, under its reverse-map lock; for audits.
+    /// Runs `visit` on every owner, under its reverse-map lock.
     pub fn for_each(&self, mut visit: impl FnMut(OwnerId, &Owner<D>)) {
         let slots = self.free.lock().next;
         for slot in 0..slots as usize {

@@ -1,8 +1,9 @@
 //! Memory pressure: the work of an allocation that finds too few free frames
 //! (`__alloc_pages_slowpath`).
 //!
-//! A machine has memory pressure if it was asked for ([`Config::pressure`](crate::machine::Config)).
-//! Without it an allocation that finds no frame fails at once.
+//! A machine has memory pressure if its configuration asks for it
+//! ([`Config::pressure`](crate::machine::Config)). Without it an allocation that finds no frame fails at
+//! once.
 //!
 //! ```text
 //!   free frames of a node
@@ -15,8 +16,8 @@
 //!
 //! An allocation under pressure goes through rounds: it tries to take a frame above `min`, reclaims, and for
 //! a block compacts. Another round follows as long as the last round made progress or the next round may make
-//! some. At last it asks the balloon for pages. If the balloon gives none, the allocation fails: out of
-//! memory. The kernel would kill a process at this point; mmcore returns the error to the caller.
+//! some. At last the allocation asks the balloon for pages. If the balloon gives none, the allocation fails:
+//! out of memory. The kernel would kill a process at this point; mmcore returns the error to the caller.
 //!
 //! | file | idea |
 //! |---|---|
@@ -36,8 +37,8 @@
 //!   may be on the same device (`GFP_NOIO`).
 //! * The caller of an allocation holds a page lock, and reclaim meets that page. Reclaim only tries page
 //!   locks, and so does compaction for an allocation, in every mode.
-//! * The caller holds a lock under which no thread sleeps. The explored build checks for it at the start of
-//!   every slow allocation.
+//! * The caller holds a lock under which no thread may sleep. At the start of every slow allocation the
+//!   explored build checks that the thread holds no such lock.
 //! * Two allocations fail at the same time, and one of them gets the pages that the balloon gives up. So the
 //!   last attempt is made under a lock, and looks for a frame once more before the balloon is asked.
 //! * The free frames lie in the arrays of other CPUs. The arrays are flushed before an allocation fails.

@@ -78,8 +78,9 @@ impl From<Dropped> for Left {
     }
 }
 
-/// A release design. The provided methods are the kernel's sequence, with one read-modify-write a
-/// step unless the profile merges atomic operations; a design overrides those that it does otherwise.
+/// A release design. The provided methods are the kernel's sequence, with one read-modify-write
+/// for each step unless the profile merges atomic operations. A design overrides the methods that it does
+/// in another way.
 ///
 /// The functions take any machine, and the design's state for it. A machine that was built for the
 /// design and one that chooses its design at run time ([`Chosen`]) run the same code.
@@ -116,7 +117,8 @@ pub trait Release: Designed<Driver = dyn MovableOps<Self>> {
     /// Releases the page lock, then puts a reference.
     #[inline]
     fn unlock_and_put<M: Release>(machine: &Machine<M>, state: &Self::State, pfn: Pfn) -> Left {
-        // A put that looks for the mark looks at a moment of its own, after the unlock.
+        // A put that looks for the mark does so in a step of its own after the unlock, so unlock and put
+        // are not merged.
         if machine.merges_atomics() && !Self::LOOKS {
             return machine.frames[pfn].unlock_and_drop(pfn).into();
         }
@@ -147,7 +149,7 @@ pub trait Release: Designed<Driver = dyn MovableOps<Self>> {
     }
 }
 
-/// The mark of a movable page, if the defect is in force that leaves it on free pages.
+/// Returns the mark of a movable page if the defect that leaves the mark on free pages is in force.
 #[inline]
 fn mark_that_stays() -> Flags {
     match mutated(Mutation::MarkOutlivesPage) {
@@ -265,7 +267,8 @@ impl<R: Release> Machine<R> {
     }
 
     /// Resets the record of a page whose count is zero and that is on no list. Returns its order if the
-    /// caller is to give its frames to the allocator, `None` if poison forbids it.
+    /// caller is to give its frames to the allocator. Returns `None` if a frame is poisoned: the good frames
+    /// of a large page are then with the allocator already.
     // Inlined, because a call would cost a migration half as much as the work.
     #[inline(always)]
     fn retire(&self, pfn: Pfn) -> Option<u8> {

@@ -42,8 +42,8 @@ impl Rng {
         out
     }
 
-    /// A number below `n`: the high half of a product, whose bias is below n / 2³², so `n` should
-    /// be small.
+    /// Returns a number below `n`, the high half of a product. Its bias is below n / 2³², so `n`
+    /// should be small.
     #[inline]
     pub fn below(&mut self, n: u32) -> u32 {
         (((self.bits() >> 32) * u64::from(n)) >> 32) as u32

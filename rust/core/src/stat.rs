@@ -274,8 +274,8 @@ impl Stats {
     }
 
     /// Counts an allocation of `pages` base pages from a node. The allocation of one base page
-    /// costs one addition, because `pgalloc` takes the first page of each allocation from its
-    /// node's counter.
+    /// costs one addition, because the total of `pgalloc` takes the first page of each allocation
+    /// from its node's `numa_hit`.
     #[inline]
     pub fn allocated(&self, node: usize, pages: i64) {
         self.node(node, NodeItem::NumaHit, 1);
@@ -303,8 +303,9 @@ impl Stats {
         }
     }
 
-    /// Events that the calling thread has counted, and earlier threads with its slot: a difference of two
-    /// reads is the thread's own. For [`Event::Pgalloc`] use [`Stats::events`].
+    /// Returns the number of events that the calling thread, and earlier threads in its slot, have counted.
+    /// The difference of two reads is the number that the calling thread has counted in between. For
+    /// [`Event::Pgalloc`] use [`Stats::events`].
     pub fn own_events(&self, event: Event) -> i64 {
         self.mine().events[event as usize].get()
     }
@@ -324,8 +325,8 @@ impl Stats {
     }
 }
 
-/// A sum for one counter of one node, which is added to the counter at once. An addition for another counter
-/// or node adds the sum so far, and so does the end of the value.
+/// A sum that is collected for one counter of one node, and then added to the counter in one step. This
+/// happens when a number for another counter or node comes, and when the value is dropped.
 #[derive(Debug)]
 pub(crate) struct NodeSum<'a> {
     stats: &'a Stats,

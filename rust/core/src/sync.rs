@@ -20,12 +20,13 @@
 //!   and reports two unordered accesses of which one is a write. `peek` alone reads without protection, and
 //!   the caller checks the value again.
 //! * [`Lock`], [`RwLock`]: each has a [`LockClass`], its place in the documented order. The explored build
-//!   checks the order at every acquisition, the counting build counts the acquisitions of each class. The
-//!   contents of a lock are `Clone`, because the explored build restores them after each schedule.
+//!   checks the order at every acquisition that may wait. The counting build counts the acquisitions of
+//!   lruvec locks, of batch locks, and of all other locks. The contents of a lock are `Clone`, because the
+//!   explored build restores them after each schedule.
 //! * [`park`], [`unpark_one`], [`unpark_all`]: sleeping on a word, hashed by address as the kernel hashes its
 //!   wait queues.
 //! * [`park_patiently`]: a sleep with a deadline, for callers that must return regularly ([`patiently`]).
-//! * [`spin_until`]: a wait on one word that the protocol bounds (a bit lock, a thread's section). The
+//! * [`spin_until`]: a wait on one word (a bit lock, a thread's section); the protocol bounds the wait. The
 //!   explorer treats the wait as blocking, so that it costs no steps.
 //! * [`acquired`], [`released`]: report locks that are bits of a word (the page lock, a page-table entry's
 //!   lock) to the explorer, so that one lock order covers them too. In other builds they do nothing.
@@ -36,7 +37,7 @@
 //! * [`OnceBox`]: a value that the first user makes and that stays. Its accesses are no steps.
 //!   `std::sync::OnceLock` would not do: its release is in the standard library, where ThreadSanitizer does
 //!   not see it.
-//! * [`Tallied`]: wraps a structure whose mutations the counting build counts.
+//! * [`Tallied`]: wraps a structure whose changes the counting build counts.
 //! * [`mutated`], `in_order`: known defects of the table in `mutation.rs`, present in the explored build
 //!   only.
 //! * [`thread_slot`]: a small dense number of the calling thread; [`ThreadSlot`]: such a number, reserved for

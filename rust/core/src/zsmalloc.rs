@@ -14,7 +14,7 @@
 //! the objects of a class lie one after the other; an object may straddle neighbouring pages. A
 //! *handle* names an object and stays the same while the object moves. An object moves for two
 //! reasons: a migration takes one page of its zspage to another frame, or a compaction of the pool
-//! takes the object to another zspage, so that its own becomes empty.
+//! takes the object to another zspage, so that the zspage it leaves becomes empty.
 //!
 //! | file | idea |
 //! |---|---|
@@ -42,11 +42,11 @@
 //! # What can go wrong
 //!
 //! * The last object of a zspage is freed while one of its pages is isolated. The free leaves the zspage to
-//!   the migration; a migration that succeeds must then see that it is empty (bug 37).
-//! * A thread locks the pages of a zspage one after the other to free them, and a migration replaces a page
-//!   that it waits for. The lock it gets is that of a page of another owner (bug 39).
-//! * A thread closes the pool while a page is isolated, and goes to sleep just as the page is put back (bug
-//!   55).
+//!   the migration; a migration that succeeds must then see that the zspage is empty (bug 37).
+//! * A thread locks the pages of a zspage one after the other to free them. While the thread waits for a
+//!   page, a migration replaces that page, and the thread gets the lock of a page of another owner (bug 39).
+//! * A thread closes the pool while a page is isolated, and goes to sleep just as the page is put back. If
+//!   the putback does not see that the pool is being closed, no thread wakes the sleeper (bug 55).
 //! * A page is marked as movable before its neighbours are. A migration of it must find the whole chain, so
 //!   the chain is filled before the first mark.
 

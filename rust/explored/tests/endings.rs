@@ -63,8 +63,8 @@ fn judged<W: World>(world: W, seed: u64) -> (Vec<Run>, (u64, u64)) {
     (runs, explorer.checked())
 }
 
-/// Pairs of threads that race on mapped, movable, allocated, large, reclaimed and written pages, look at pages
-/// without locks, or meet faults.
+/// Pairs of threads that race on mapped, movable, allocated, large, reclaimed and written pages, look at
+/// pages without locks, or meet faults.
 const PROGRAMS: [&str; 19] = [
     "map r0 anon 1\nwrite r0\ndrain\nthread A\n  get r0\n  put r0\nthread B\n  isolate r0\n  putback r0",
     "map r0 anon 2\nwrite r0\nthread A\n  move r0:0-1 node=1\nthread B\n  write r0:1\n  read r0\nfinally\n  read r0",

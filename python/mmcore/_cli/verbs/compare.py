@@ -50,8 +50,8 @@ class GateWords:
         at_most: the slowdown that the gate time allows, such as 3%.
         allow: COUNT=+N: the additional operations for each migrated page that the gate 'work'
             tolerates, such as atomics=+0.5.
-        work: a file of counts, with which the gate 'work' compares the variants, and not with the
-            baseline.
+        work: a file of counts: the gate 'work' compares the variants with these counts, and not
+            with the baseline.
         update: write the file of counts anew, and judge nothing.
     """
 

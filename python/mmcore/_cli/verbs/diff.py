@@ -52,6 +52,6 @@ def diff(
             ),
         ),
         view or showing.View(),
-        # Of each side.
+        # Each side's search may take `seconds`.
         seconds=None if seconds is None else 2 * seconds,
     )

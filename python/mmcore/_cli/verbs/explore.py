@@ -47,10 +47,11 @@ def explore(
         seed: seed of the random choice of schedules.
         exhaustive: the same as --search exhaustive.
         preemptions: the bound of an exhaustive search, 2 if left out; all for every interleaving.
+            Given without --search, it makes the search exhaustive.
         checks: state checks the state of the machine; all also checks the answers of the
-            operations, one by one and whether an order of them explains all, flushes, the lives
-            and marks of pages, the counters and the order of each list, and takes about twice
-            the time.
+            operations (each answer, and whether an order of the operations explains all of them),
+            flushes, the lives and marks of pages, the counters and the order of each list, and
+            takes about twice the time.
         seconds: end the search after this many seconds.
         jobs: OS threads of the search, one for each processor if left out; their number does not
             change the result.

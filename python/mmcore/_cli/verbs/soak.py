@@ -25,9 +25,9 @@ def soak(
     """Explore long programs drawn at random, each by thousands of schedules.
 
     A program that covers a new pair of steps of two threads is kept, and later programs are made
-    from it by a few changes. Prints one line per program with its seed, that of the program from
+    from it by a few changes. Prints one line per program: its seed, the seed of the program from
     which it was made, and the number of pairs covered so far. Exit code 0: no rule breaks; 1: one
-    does.
+    does; 3: no program was finished.
 
     Args:
         schedules: the number of schedules of all programs together.

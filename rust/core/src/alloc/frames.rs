@@ -35,14 +35,14 @@ impl<R: Release> Machine<R> {
         if zone.captures() == 0 {
             return zone.give_singles(&self.frames, frames);
         }
-        // Any of them may complete the block for which a compaction waits.
+        // Each of the frames may complete the block for which a compaction waits.
         for &pfn in frames {
             self.give(&mut zone, node, pfn, 0);
         }
     }
 
-    /// Gives a block to the buddy lists, or to the compaction on this CPU that waits for the block which
-    /// this one completes.
+    /// Gives a block to the buddy lists. If this completes the block for which a compaction on this CPU
+    /// waits, the completed block goes into the compaction's slot.
     #[inline]
     pub(super) fn give(&self, zone: &mut Zone, node: usize, pfn: Pfn, order: u8) {
         zone.give(&self.frames, pfn, order);
@@ -103,8 +103,9 @@ impl<R: Release> Machine<R> {
         })
     }
 
-    /// Makes a free frame the one that this CPU's next allocation of a base page on its node gets.
-    /// Returns false if the frame is not on a buddy list, or this CPU's array takes no frame.
+    /// Moves a free frame into this CPU's array, where the CPU's next allocation of a base page on the
+    /// frame's node takes it. Returns false if the frame is not on a buddy list, or if the array is full
+    /// or disabled.
     pub(crate) fn stage_frame(&self, pfn: Pfn) -> bool {
         let node = self.node_of(pfn);
         let mut pcp = self.cpus[self.cpu()].pcp[node].lock();
@@ -132,15 +133,15 @@ impl<R: Release> Machine<R> {
             return false;
         }
         page.set_extra(0, 0);
-        // The poison is cleared before the frame is on a list, where an allocation could still
-        // refuse the frame for it.
+        // The poison is cleared before the frame is on a list. From there an allocation could take
+        // the frame, and would refuse it for its poison.
         page.unpoison();
         zone.give(&self.frames, pfn, 0);
         true
     }
 
-    /// Gives a frame back to the buddy lists that the allocator had refused for its poison. Its count
-    /// is zero, and the caller has cleared the poison.
+    /// Gives a frame that the allocator had refused for its poison back to the buddy lists. The frame's
+    /// count is zero, and the caller has cleared the poison.
     pub(crate) fn give_refused(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         page.set_owner(0, 0);

@@ -1,5 +1,5 @@
-//! The types of pageblocks, and the isolation of a range of them (`mm/page_isolation.c`): what a
-//! contiguous allocation and an offlining begin with.
+//! The types of pageblocks, and the isolation of a range of them (`mm/page_isolation.c`). A contiguous
+//! allocation and an offlining begin with such an isolation.
 //!
 //! # The steps of an isolation
 //!
@@ -321,7 +321,7 @@ mod tests {
         for &pfn in &own {
             assert_eq!(machine.pageblock_type(pfn), Ok(MigrateType::Unmovable));
         }
-        // A frame of that pageblock is not handed out to a movable page from an array.
+        // The freed frames of that pageblock lie in no array, from which a movable page could get them.
         own.into_iter().for_each(|pfn| machine.put(pfn));
         assert_eq!(machine.free_frames(0), (2 * BLOCK, 0));
         users.into_iter().for_each(|pfn| machine.put(pfn));

@@ -24,8 +24,8 @@ impl<R: Release> Machine<R> {
     /// Allocates a block of 2^`order` movable pages on `node`, never on another one, with one
     /// reference; a large page if `order` > 0.
     ///
-    /// `ENOMEM` if the node has no such block, even after the per-CPU arrays were flushed; `EINVAL`
-    /// for a node or an order that does not exist.
+    /// `ENOMEM` if the node has no such block, even after the per-CPU arrays were flushed and, under
+    /// memory pressure, after reclaim; `EINVAL` for a node or an order that does not exist.
     pub fn alloc_pages(&self, node: usize, order: u8) -> Result<Pfn> {
         if self.strikes(Kind::NoMemory, FRAME, None) {
             return Err(no_memory(FRAME));
@@ -109,8 +109,8 @@ impl<R: Release> Machine<R> {
         )
     }
 
-    // Inlined, so that both kinds of allocation check once for an injected fault and need no
-    // further call.
+    // The function is inlined into the allocations that call it. They have checked for an injected
+    // fault, and need no further call.
     #[inline(always)]
     fn alloc_on(&self, node: usize, order: u8) -> Result<Pfn> {
         if node >= self.nodes.len() || order > MAX_ORDER {
@@ -123,7 +123,7 @@ impl<R: Release> Machine<R> {
         pfn.ok_or_else(|| no_frame(node, order))
     }
 
-    /// Takes a block of a node above a watermark.
+    /// Takes a block of a node. The buddy lists give one only if no fewer free frames than a watermark stay.
     fn take_on(&self, node: usize, order: u8, kind: MigrateType, floor: Floor) -> Option<Pfn> {
         match (order, kind) {
             (0, MigrateType::Movable) => self.alloc_base(node, floor),
@@ -137,8 +137,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Takes a block for an allocation from the first of its nodes that has one above a watermark
-    /// (`get_page_from_freelist`).
+    /// Takes a block for an allocation from the first of its nodes that can give one without falling below
+    /// a watermark (`get_page_from_freelist`).
     pub(crate) fn take_for(&self, want: Want, floor: Floor) -> Option<Pfn> {
         self.first_of(want, |node| self.take_on(node, want.order, want.kind, floor))
     }
@@ -164,8 +164,9 @@ impl<R: Release> Machine<R> {
         self.alloc_wanted(Want { node, order, kind, reach, effort })
     }
 
-    /// Allocates a page that stays where it is, because a lasting pin holds it from the beginning: not of
-    /// the movable type, and on no node for movable pages. Asks the given node first, then all others.
+    /// Allocates a page that stays where it is, because a lasting pin holds it from the beginning. The page
+    /// is not of the movable type, and lies on no node for movable pages. Asks the given node first, then
+    /// all others.
     pub(crate) fn alloc_lasting(&self, node: usize, order: u8) -> Result<Pfn> {
         let lasting = (0..self.nodes.len()).filter(|&node| self.nodes[node].allows_lasting_pins());
         self.alloc_unmoved(node, order, Reach::among(lasting))
@@ -321,9 +322,10 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Allocates up to `count` movable base pages of a node, as many calls of [`Machine::alloc_pages`] would
-    /// one after the other; the array of this CPU is locked once. Fewer if the node has not so many at hand,
-    /// and none under memory pressure: only [`Machine::alloc_pages`] flushes arrays and reclaims.
+    /// Allocates up to `count` movable base pages of a node, with one acquisition of the lock of this CPU's
+    /// array. The pages are those that as many calls of [`Machine::alloc_pages`] would give one after the
+    /// other. They are fewer than `count` if the node has not so many at hand, and none under memory
+    /// pressure: only [`Machine::alloc_pages`] flushes arrays and reclaims.
     #[inline]
     pub(crate) fn alloc_together(&self, node: usize, count: usize) -> ArrayVec<Pfn, TOGETHER> {
         let mut pages = ArrayVec::new();

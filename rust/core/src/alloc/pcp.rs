@@ -12,14 +12,14 @@ const CAPACITY: usize = 64;
 #[derive(Clone, Debug, Hash)]
 pub struct Pcp {
     frames: ArrayVec<Pfn, CAPACITY>,
-    /// Frames that move at once between the array and the buddy lists.
+    /// Number of frames that move together between the array and the buddy lists.
     batch: usize,
     /// Number of [`Pcp::disable`] in force (`zone_pcp_disable`).
     disabled: u32,
     /// True if some pageblock of the node is not movable, so that not every frame may come here.
     picky: bool,
-    /// True if a freed frame needs a closer look: `disabled` or `picky`. One test on the way of
-    /// every frame that is freed.
+    /// True if a freed frame needs a closer look: `disabled` or `picky`. So the free of a frame makes
+    /// one test instead of two.
     guarded: bool,
 }
 
@@ -61,9 +61,9 @@ impl Pcp {
         self.frames.pop()
     }
 
-    /// Puts a frame into the array. `flush` gets the oldest batch first if the array is full, and
-    /// the frame at once if the array is disabled, or if it takes only frames of movable pageblocks
-    /// and `is_movable` denies that this is one.
+    /// Puts a frame into the array. If the array is full, `flush` gets the oldest batch first. If the
+    /// array is disabled, or takes only frames of movable pageblocks and `is_movable` returns false,
+    /// `flush` gets the frame instead of the array.
     #[inline]
     pub(super) fn give(&mut self, pfn: Pfn, is_movable: impl FnOnce() -> bool, flush: impl Fn(&[Pfn])) {
         if self.guarded && (self.disabled > 0 || !is_movable()) {

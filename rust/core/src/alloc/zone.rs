@@ -92,7 +92,7 @@ impl Zone {
     /// The number of frames that an allocation may take at most.
     #[inline]
     pub(super) fn spare(&self, floor: Floor) -> u32 {
-        // Without memory pressure this is one comparison.
+        // Without memory pressure all watermarks are 0, and the check is one comparison.
         match self.watermarks.high {
             0 => u32::MAX,
             _ => self.free().saturating_sub(self.watermarks.level(floor)),
@@ -141,7 +141,7 @@ impl Zone {
         if !self.is_all(block, order, kind) {
             return Some("its pageblock has another migratetype");
         }
-        // Two pageblocks of different types are not merged until one of them is freed again.
+        // Free pageblocks of different types are not merged until one of them is allocated and freed again.
         let merges = order < MAX_ORDER && buddy + size <= self.frontier && self.blocks.kind_of(buddy) == kind;
         (merges && self.is_free_block(frames, buddy, order)).then_some("its buddy is free too")
     }
@@ -230,8 +230,9 @@ impl Zone {
         }
     }
 
-    /// Merges a block of one or more whole pageblocks, which is counted as listed, with its free buddies
-    /// and lists it; with `across` also with buddies of another migratetype, which then get the block's.
+    /// Merges a block of one or more whole pageblocks with its free buddies, and lists it. The block is
+    /// counted as listed already. With `across` it also merges with buddies of another migratetype, whose
+    /// pageblocks then get the block's type.
     #[cold]
     fn merge_pageblocks(
         &mut self,
@@ -293,9 +294,10 @@ impl Zone {
         }
     }
 
-    /// Returns true if a block will merge twice as soon as its buddy, which is in use, is freed
-    /// (`buddy_merge_likely`). Such a block goes to the tail of its list: handed out last, it is
-    /// more likely to merge. Blocks of the two largest orders are not checked.
+    /// Returns true if two merges will follow when a block's buddy, which is in use, is freed: the block
+    /// with the buddy, and the pair with its own free buddy (`buddy_merge_likely`). Such a block goes to
+    /// the tail of its list: handed out last, it is more likely to merge. Blocks of the two largest
+    /// orders are not checked.
     #[inline]
     fn merges_soon(&self, frames: &Frames, block: u32, order: u8, kind: MigrateType) -> bool {
         let pair = block & !(1 << order);
@@ -345,8 +347,8 @@ impl Zone {
     }
 
     /// The block in which a frame beyond the frontier will come onto the lists: the largest that is
-    /// aligned, lies between the frontier and the end of the node, and has one migratetype. Its first
-    /// frame, order and type; `None` for a frame beyond the node.
+    /// aligned, lies between the frontier and the end of the node, and has one migratetype. Returns the
+    /// block's first frame, order and type; `None` for a frame beyond the node.
     fn block_ahead(&self, number: u32) -> Option<(u32, u8, MigrateType)> {
         let first = |order: u8| number & !((1u32 << order) - 1);
         let fits = |order: &u8| {

@@ -1,5 +1,5 @@
 //! Rules 1 and 4 for free frames: the blocks of the buddy lists, the CPUs' arrays of free frames,
-//! and their counters. Also, that arrays and batches are switched on.
+//! and their counters. No pageblock may stay isolated, and no array or batch may stay disabled.
 
 use super::report::Report;
 use crate::alloc::MigrateType;

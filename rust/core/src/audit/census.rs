@@ -370,7 +370,7 @@ impl Census {
             for (block, state) in (0..).zip(node.blocks.states()) {
                 let offline = (state == BlockState::Offline).then(|| node.blocks.range(block)).flatten();
                 for pfn in offline.into_iter().flatten().map(|frame| node.base.plus(frame)) {
-                    // A poisoned frame can have holders still when its block goes offline.
+                    // A poisoned frame can still have holders when its block goes offline.
                     let word = machine.frames[pfn].word();
                     if !word.has(Flags::HWPOISON) || word.count() == 0 {
                         self.at(pfn, Place::Offline);
@@ -402,7 +402,7 @@ impl Census {
                     pages += 1u32 << machine.frames[pfn].order();
                     let word = machine.frames[pfn].word();
                     // A generation is active or inactive by its age, so its pages must not have the
-                    // flag.
+                    // flag `ACTIVE`.
                     let expected = match generation {
                         Some(_) => LruList::of(word).is_anon() == kind.is_anon() && !word.has(Flags::ACTIVE),
                         None => LruList::of(word) == kind,

@@ -18,7 +18,7 @@ pub(super) fn check<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, rep
     }
     // Two delays are legal and only reclaim corrects them: a page that comes back from swap is not
     // locked at once (`swapin_mlocks`), and one CPU's batched unlock may overtake another's lock.
-    // mlock leaves a large page alone of which it covers only some parts, in kernels that do so.
+    // In kernels without `mlock_parts`, mlock leaves a large page alone if it covers only some of its parts.
     let spared = word.has(Flags::HEAD) && !machine.profile.mlock_parts;
     if !locked && seen.mlocked && !spared && !machine.may_swap() && machine.cpus.len() == 1 {
         report.page("a page that a locked entry maps is mlocked", pfn, word.to_string());

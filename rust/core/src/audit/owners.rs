@@ -60,8 +60,8 @@ fn check_states<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
     }
 }
 
-/// Rule 8: a page that its owner has isolated has a token, and `released` is called for a page that its owner
-/// put with the mark.
+/// Rule 8: a page that is isolated from its owner has a token. If an owner has put its page without clearing
+/// the flag `MOVABLE`, the last put calls `released`.
 fn check_releases<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
     machine.owners.for_each(|_, owner| {
         let Owner::Movable(ops) = owner else { return };

@@ -380,7 +380,7 @@ fn check_events<R: Release>(machine: &Machine<R>, census: &Census, report: &mut 
             bad += i64::from(machine.frames[pfn].word().has(Flags::HWPOISON));
         }
     }
-    // A poisoned frame that goes offline leaves the frames in use without an event of a free, so
+    // A poisoned frame that goes offline is not in use any more, but no event counts it as freed. So
     // `gone` adds to the tolerance.
     bad += machine.poison_books().gone;
     let counted = machine.stats.events(Event::Pgalloc) - machine.stats.events(Event::Pgfree);
@@ -587,7 +587,7 @@ fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
 /// Returns true if a counter includes a page, given the page's word and whether the page is mapped.
 type Counted = fn(Word, bool) -> bool;
 
-/// The counters that the number of certain pages must equal.
+/// The counters that must equal a number of pages, each with the condition for a page to be included.
 const COUNTED: [(NodeItem, Counted); 8] = [
     (NodeItem::AnonPages, |word, mapped| mapped && word.has(Flags::ANON)),
     (NodeItem::FileMapped, |word, mapped| mapped && !word.has(Flags::ANON)),

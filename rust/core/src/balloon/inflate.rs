@@ -18,7 +18,7 @@ type Batch = ArrayVec<Pfn, BATCH>;
 impl Balloon {
     /// Allocates up to `pages` pages for the balloon, on `node` as long as it has free frames, then on the
     /// others. Returns the number of pages that the balloon got. The number may be smaller than `pages`,
-    /// because the allocations take no pages away from other work.
+    /// because the allocations take no pages away from other work, or because the inflation was interrupted.
     ///
     /// `EINVAL` for a node that does not exist. `ENOMEM` if the process gets no memory for the list of
     /// pages; the pages of earlier batches stay in the balloon.
@@ -103,8 +103,8 @@ impl Balloon {
         true
     }
 
-    /// Takes up to `pages` pages out of the balloon and frees them. Returns their number, which is
-    /// smaller if the balloon has fewer, or a page is isolated or locked.
+    /// Takes up to `pages` pages out of the balloon and frees them. Returns their number, which is smaller
+    /// than `pages` if the balloon has fewer, if a page is isolated or locked, or after an interruption.
     pub fn deflate<R: Release>(&self, machine: &Machine<R>, pages: u32) -> u32 {
         let mut done = 0;
         while done < pages {

@@ -30,7 +30,7 @@ impl<R: Release> MovableOps<R> for Balloon {
     /// Gives the host the page `to` and takes `from` back (`balloon_page_migrate`).
     ///
     /// `EAGAIN` while another thread talks to the host: this thread holds two page locks and must not
-    /// wait for that thread. `EBUSY` if the balloon does not have `from` as isolated.
+    /// wait for that thread. `EBUSY` if `from` is not an isolated page of the balloon.
     fn migrate(&self, machine: &Machine<R>, from: Pfn, to: Pfn, _mode: Mode) -> Result<(), Errno> {
         machine.traced(Call::BalloonMigrate, (from, to), || {
             machine.traced(Call::VirtballoonMigrate, (from, to), || self.exchange(machine, from, to))

@@ -46,12 +46,12 @@ impl Default for Pages {
 }
 
 impl Pages {
-    /// Pages on the list, and isolated ones.
+    /// Number of pages, on the list and isolated.
     pub fn held(&self) -> u32 {
         self.held
     }
 
-    /// Isolated pages.
+    /// Number of isolated pages.
     pub fn isolated(&self) -> u32 {
         self.isolated
     }
@@ -76,8 +76,8 @@ impl Pages {
         more_room(&mut self.entries, "the pages of a balloon", more.saturating_sub(unused))
     }
 
-    /// Puts a page at the head of the list, and returns the number of its entry. The room is
-    /// reserved.
+    /// Puts a page at the head of the list, and returns the number of its entry. The caller has
+    /// reserved the room.
     pub fn insert(&mut self, pfn: Pfn) -> u32 {
         let entry = Entry { pfn, state: State::Free, prev: END, next: END };
         let number = match self.free {
@@ -149,8 +149,8 @@ impl Pages {
         isolated
     }
 
-    /// Replaces an isolated page by another one, which is listed. Returns false if it is not
-    /// isolated.
+    /// Replaces the isolated page `from` by the page `to`, and puts `to` on the list. Returns false if
+    /// `from` is not isolated.
     pub fn replace(&mut self, number: u32, from: Pfn, to: Pfn) -> bool {
         let isolated = self.state(number, from) == Some(State::Isolated);
         if isolated {
@@ -177,7 +177,8 @@ impl Pages {
             .map(|(number, entry)| (number, entry.pfn))
     }
 
-    /// The listed page after an entry, or the first one without an entry; with its own entry.
+    /// Returns the listed page after an entry, or for `None` the first listed page. The page comes with
+    /// the number of its own entry.
     pub fn after(&self, number: Option<u32>) -> Option<(u32, Pfn)> {
         let next = number.map_or(self.head, |number| self.entries[number as usize].next);
         self.entries.get(next as usize).map(|entry| (next, entry.pfn))

@@ -38,7 +38,7 @@ pub enum Call {
     ZsPutback,
     /// A list is migrated.
     MigratePages,
-    /// A batch is migrated without waiting first, then page by page.
+    /// A batch is migrated, first without waiting, then page by page.
     MigratePagesSync,
     /// A batch is migrated.
     MigratePagesBatch {
@@ -75,7 +75,7 @@ pub enum Call {
     MigrateDone,
     /// A large page becomes base pages.
     SplitFolio,
-    /// The entries of a part of a page that was split map it again.
+    /// After the split of a large page, the entries of one part map the part again.
     RemoveMigrationPtes,
     /// All batches are drained, because a page that memory failure cannot handle may be in one
     /// (`shake_page`).

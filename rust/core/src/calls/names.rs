@@ -181,14 +181,14 @@ impl Recorded {
     }
 }
 
-/// Returns the lines that a kernel with these names shows for a list of calls. `frame` names
-/// frames.
+/// Returns the lines that a kernel with these names shows for a list of calls. `frame` returns the
+/// name of a frame.
 pub fn shown(calls: &[Recorded], names: CallNames, mut frame: impl FnMut(Pfn) -> String) -> Vec<Shown> {
     seen(calls).flat_map(|call| call.shown(names, &mut frame)).collect()
 }
 
-/// Returns the calls that a kernel makes. A thread that releases several pages together makes no
-/// `PutFinal` call for each of them.
+/// Returns the calls that a kernel makes: no `ReleasePages`, and no `PutFinal` by a thread that is
+/// releasing several pages together.
 pub(super) fn seen(calls: &[Recorded]) -> impl Iterator<Item = &Recorded> {
     let mut releasing: Vec<usize> = Vec::new();
     calls.iter().filter(move |call| match (call.call, call.ret) {

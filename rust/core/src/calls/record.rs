@@ -35,7 +35,7 @@ impl<R: Designed> Machine<R> {
     }
 
     /// Takes the calls that were recorded since the last call of this function, in order. The list
-    /// is empty if the machine records no calls.
+    /// is empty if the machine has recorded no calls.
     pub fn take_calls(&self) -> Vec<Recorded> {
         self.recorder.get().map_or_else(Vec::new, |recorder| std::mem::take(&mut *recorder.calls.lock()))
     }
@@ -98,7 +98,7 @@ impl<R: Designed> Machine<R> {
 
     /// Runs `work`, and records its beginning and its end as a call that handles these pages.
     ///
-    /// Always inlined: `work` is on the way of every migrated page.
+    /// The function is always inlined, because every migrated page goes through it.
     #[inline(always)]
     pub(crate) fn traced<T: Returned>(
         &self,
@@ -117,7 +117,7 @@ impl<R: Designed> Machine<R> {
         result
     }
 
-    /// Returns true if the machine has a recorder, or the calling thread a fault that counts its steps. Then
+    /// Returns true if the machine has a recorder, or if a fault counts the steps of the calling thread. Then
     /// the steps of each page end before those of the next page begin, as in the recorded kernels; otherwise
     /// steps run for many pages at once.
     #[inline]

@@ -39,7 +39,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// The run of a write to the node's `compact` file.
+    /// The request of a write to the node's `compact` file.
     pub fn whole_node(trace: bool) -> Request {
         Request {
             order: None,
@@ -109,7 +109,7 @@ pub(super) struct Control<'a, R: Release> {
     /// The frame at which the free scanner is.
     pub free: u32,
     /// True if the migrate scanner takes all pages of its pageblock at once, because it has been
-    /// there before.
+    /// there before, or because a page there could not move.
     pub finish_pageblock: bool,
     /// The isolated pages, in the order in which they migrate.
     pub list: Vec<Pfn>,
@@ -258,7 +258,7 @@ impl<'a, R: Release> Control<'a, R> {
     }
 
     fn rounds(&mut self) -> CompactStatus {
-        // The pageblock from which pages migrated last, and whether it was left since.
+        // The pageblock from which pages migrated last; `None` if it needs no drain any more.
         let mut last_migrated = None;
         // Until an asynchronous run finds a pageblock with pages to migrate, it also moves the start of
         // the other runs: they would find nothing there, either.
@@ -267,7 +267,7 @@ impl<'a, R: Release> Control<'a, R> {
             let [asynchronous, other] = zone.compaction().migrate;
             asynchronous == other
         };
-        // The loop ends: each round moves one of the scanners, or the next one finishes the
+        // The loop ends: each round moves one of the scanners, or the next round finishes the
         // pageblock.
         loop {
             if let Some(status) = self.finished() {
@@ -338,8 +338,8 @@ impl<'a, R: Release> Control<'a, R> {
         }
     }
 
-    /// Drains the CPU's batches and arrays once the migrate scanner has left a block of the wanted order.
-    /// The frames that the run has freed there lie in them and could not merge to the block.
+    /// Drains this CPU's batches and the node's arrays once the migrate scanner has left a block of the
+    /// wanted order. Frames of the block that the run has freed lie there, and could not merge otherwise.
     fn drain_behind(&self, last_migrated: &mut Option<u32>) {
         let (Some(order), Some(last)) = (self.order, *last_migrated) else { return };
         if order > 0 && last < self.migrate >> order << order {

@@ -106,8 +106,8 @@ impl<R: Release> Machine<R> {
         self.compact_settings.proactiveness()
     }
 
-    /// Sets `compaction_proactiveness`, and wakes the compacting daemons for a check of their nodes unless it
-    /// is 0. `EINVAL` for more than 100.
+    /// Sets `compaction_proactiveness`. Unless the new value is 0, the compacting daemons wake up and check
+    /// their nodes. `EINVAL` for more than 100.
     pub fn set_compaction_proactiveness(&self, proactiveness: u32) -> Result<()> {
         if proactiveness > 100 {
             let why = format!("compaction_proactiveness is 0 to 100, not {proactiveness}");

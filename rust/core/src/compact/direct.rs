@@ -1,9 +1,9 @@
 //! Compaction by an allocation that found no block (`try_to_compact_pages`).
 //!
 //! A direct run is short where it can be: it begins where the last one stopped, passes over pageblocks
-//! with a skip hint, and ends as soon as a block is free. After a run that failed the next ones are left
-//! out, twice as many each time. The kernel also searches the free lists for pageblocks to begin with
-//! (`fast_isolate_freepages`, `fast_find_migrateblock`); here the scanners go frame by frame.
+//! with a skip hint, and ends as soon as a block is free. After a failed run the next runs are left out,
+//! twice as many as after the failure before. The kernel also searches the free lists for pageblocks to
+//! begin with (`fast_isolate_freepages`, `fast_find_migrateblock`); here the scanners go frame by frame.
 
 use super::control::{Control, Request};
 use super::result::{CompactStatus, Compacted};
@@ -38,7 +38,8 @@ impl CompactPriority {
 }
 
 impl<R: Release> Machine<R> {
-    /// Compacts a node until a block of 2^`order` frames is free, unless recent runs have failed.
+    /// Compacts a node until a block of 2^`order` frames is free, unless recent runs have failed. A run of
+    /// priority `SyncFull` is made even then.
     ///
     /// `EINVAL` for a node or an order that does not exist; `ENOMEM` of the host if it has no memory for
     /// the list of moves.
@@ -52,8 +53,8 @@ impl<R: Release> Machine<R> {
         Ok(self.compact_and_capture(node, order, priority, (trace, false))?.0)
     }
 
-    /// Like [`Machine::compact_for`], with a list of the moves or without one, and catching the block or
-    /// leaving it on the lists. A block that was caught has its first reference.
+    /// Like [`Machine::compact_for`]. With `captures` the run catches the block instead of leaving it on the
+    /// lists, and the block gets its first reference.
     pub(crate) fn compact_and_capture(
         &self,
         node: usize,
@@ -79,8 +80,8 @@ impl<R: Release> Machine<R> {
         };
         let _compacts = self.pressure.enter(context::RECLAIMS | context::ALLOCATES);
         let (run, block) = Control::new(self, node, request).run_and_capture();
-        // The kernel counts hits and misses where an allocation takes a block off the free lists, and a
-        // captured block does not go that way (`compaction_capture`).
+        // The kernel counts hits and misses where an allocation takes a block off the free lists. A
+        // captured block does not go that way, and is counted as neither (`compaction_capture`).
         let caught = |block| {
             let block = self.hand_out_block(block, order);
             self.stats.event(Event::Pgalloc, block.map_or(0, |_| 1 << order));

@@ -68,7 +68,7 @@ pub enum CompactEvent {
     Migratepages {
         /// Pages that moved.
         migrated: u32,
-        /// Pages that did not.
+        /// Pages that did not move.
         failed: u32,
     },
 }

@@ -281,9 +281,9 @@ impl<R: Release> Control<'_, R> {
         if self.mode != Mode::Sync && word.has(Flags::WRITEBACK) {
             return Found::Stays;
         }
-        // The kernel asks the file of such a page whether the page can move at all, and whether a dirty one
-        // can move without a write. It asks under the page lock, so a page whose lock is held stays. The
-        // pages of every file of mmcore can move, so only the lock is tried here.
+        // The kernel asks the file of an unevictable page whether the page can move at all, and that of a
+        // dirty page whether the page can move without a write. It asks under the page lock, so a page whose
+        // lock is held stays. The pages of every file of mmcore can move, so only the lock is tried here.
         let asked = machine.profile.compact_tries_unevictable && !anon && word.has(Flags::UNEVICTABLE);
         if asked || (self.mode != Mode::Sync && word.has(Flags::DIRTY)) {
             if !page.trylock() {

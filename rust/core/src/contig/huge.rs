@@ -22,7 +22,7 @@ impl<R: Release> Machine<R> {
     /// A page that is no larger than a block of the buddy allocator comes from its free lists. A
     /// larger page is the first aligned range of the node that can be emptied: the pages in the range
     /// move to other frames of the node, or to other nodes if the node is full. One call tries each
-    /// range once.
+    /// range once. A call that is interrupted keeps what it has done so far.
     ///
     /// `EINVAL` for a node that does not exist or an order of 0 or above 24.
     pub fn set_huge_pages(&self, node: usize, order: u8, count: u32) -> Result<u32> {

@@ -11,7 +11,7 @@ use crate::stat::Event;
 use crate::sync::{Mutation, mutated, stop_point};
 use std::ops::Range;
 
-/// Migrations of a batch before the range counts as busy.
+/// The number of attempts to migrate a batch before the range counts as busy.
 const TRIES: u32 = 5;
 
 impl<R: Release> Machine<R> {
@@ -45,7 +45,8 @@ impl<R: Release> Machine<R> {
         let node = self.node_of(range.start);
         let taken = match self.migrate_range(node, &range) {
             Err(error) if error.errno != Errno::EBUSY => Err(error),
-            // The frames tell better than the migration whether the range is busy.
+            // After `EBUSY` the frames are tried all the same, because the page that did not move may have
+            // been freed since.
             _ => self.take_free_frames(range.clone()),
         };
         // 5. The isolation ends, also after a failure. Otherwise nobody could allocate these frames again.

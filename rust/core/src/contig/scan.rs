@@ -9,7 +9,7 @@ use std::ops::Range;
 
 impl<R: Release> Machine<R> {
     /// The first page of a range that cannot move, or `None` (`has_unmovable_pages`). In the zone of
-    /// movable pages this is the first reserved frame. With `offline` poisoned frames are passed over:
+    /// movable pages only reserved frames count as such. With `offline`, poisoned frames are passed over:
     /// they leave the machine with the block and need not move.
     ///
     /// The scan takes no references, so the result may be out of date at once.

@@ -10,7 +10,7 @@ use crate::sync::explored::{Digest, Ending, Violation};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-/// The most states that are remembered, which take some megabytes.
+/// The most states that are remembered, which take some megabytes. When there are so many, all are forgotten.
 const MAX_STATES: usize = 1 << 17;
 
 /// The states that passed, with their fingerprints.

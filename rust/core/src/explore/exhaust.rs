@@ -85,7 +85,7 @@ impl Exhaustive {
         report
     }
 
-    /// Calls `visitor` with each schedule within the bound, and with the number of schedules that ran
+    /// Calls `visitor` with each schedule that the search runs, and with the number of schedules that ran
     /// before. The visitor may end the search, which then reports itself incomplete: only the visitor knows
     /// whether a violation was the reason.
     ///

@@ -86,8 +86,8 @@ fn operations(program: &Program) -> usize {
     program.threads.iter().map(|thread| thread.ops.len()).sum()
 }
 
-/// The most operations of a program's threads, and the most of its set-up and `finally`, of which the
-/// search takes parts.
+/// The search takes a program whose threads have at most this many operations together, and whose set-up
+/// and `finally` have at most this many together.
 const MOST: usize = 64;
 
 /// The number of operations of a program's set-up and `finally`, and the number of its threads'.
@@ -170,8 +170,8 @@ impl Bounds<'_> {
     }
 }
 
-/// Finds the schedule with the fewest switches that breaks the rule; if that takes too many schedules,
-/// a shrunk one.
+/// Finds the schedule with the fewest switches that breaks the rule. If this search takes too many
+/// schedules, returns a shrunk schedule that may have more switches.
 fn fewest_switches(
     case: &Case,
     rule: &str,

@@ -1,7 +1,7 @@
 //! Owners of movable pages that a caller brings along, such as objects of Python, in explored programs.
 //!
 //! An owner's callback runs on the host's stack: a coroutine's stack is too small for an interpreter,
-//! and the interpreter does not know it. The callback belongs to the step before it, so no other thread
+//! and is unknown to the interpreter. The callback belongs to the step before it, so no other thread
 //! runs meanwhile. That step changes a word of the owner, so that the search knows that the order of
 //! any two callbacks of one owner matters.
 //!
@@ -57,8 +57,8 @@ pub enum Answer {
 
 /// The callbacks of an owner that a caller brought along.
 pub trait Callbacks: Send + Sync {
-    /// Answers a question; `view` shows the machine. Returns, besides, the pages of which the owner
-    /// puts a reference.
+    /// Answers a question; `view` shows the machine. Returns the answer, and the pages of which the
+    /// owner puts a reference.
     fn ask(&self, question: Question, view: &dyn PageView) -> (Answer, Vec<Pfn>);
 
     /// Keeps the present state. Each schedule begins in this state.

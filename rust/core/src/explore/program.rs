@@ -30,7 +30,7 @@ pub enum Search {
 /// The options of an exploration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgramOptions {
-    /// Changes to the machine that the program asks for.
+    /// Changes to the program's machine.
     pub machine: MachineSpec,
     /// The choice of the schedules.
     pub search: Search,

@@ -76,7 +76,7 @@ struct ScheduleState {
 }
 
 impl ScheduleState {
-    /// Takes a thread's actor. One that its thread abandons is not given back.
+    /// Takes a thread's actor. A thread that is abandoned in the middle does not give its actor back.
     fn take(&mut self, thread: usize) -> Box<Actor> {
         let idle = self.idle[thread].take().unwrap_or_else(|| Box::new(Actor::thread(thread)));
         std::mem::replace(&mut self.threads[thread], idle)
@@ -211,7 +211,8 @@ impl ProgramWorld {
             if let Some(finding) = step.findings.first() {
                 return Err(WorldError::Broken(violation(finding)));
             }
-            // A fault of the set-up is to make its operation fail.
+            // A fault that the set-up asks for is meant to make an operation fail, so the failure is accepted
+            // if the fault has struck.
             if let Some(problem) = step.problem.filter(|_| step.fault.is_none_or(|struck| struck == 0)) {
                 return Err(WorldError::Refused(format!("the set-up cannot `{op}`: {problem}")));
             }
@@ -249,10 +250,12 @@ impl ProgramWorld {
 
     /// Runs thread `thread` of an oracle.
     fn run_in_turns(&self, thread: usize, actor: &mut Actor, turns: &Turns) {
-        // The fault for the next operation. The drain with which an operation begins is not it yet.
+        // The fault that the thread has asked for, kept until its next operation. The drain with which that
+        // operation begins is a unit before it, and must not meet the fault.
         let mut fault = None;
         for (number, unit) in turns.units()[thread].iter().enumerate() {
-            // A step, at which the thread waits for its turn. SeqCst: the kind of the step has no meaning.
+            // The fence is a step, at which the thread waits for its turn. SeqCst: the ordering has no
+            // meaning here.
             fence(Ordering::SeqCst);
             if !turns.is_performed() {
                 if let Some(op) = unit.does.as_ref().and_then(stands_for) {
@@ -501,7 +504,8 @@ impl World for ProgramWorld {
     }
 
     fn kind(&self, address: usize) -> Option<(String, bool)> {
-        // Threads may name the words of objects that they have made in the schedule that ended.
+        // The threads name the words of objects that they have made in the schedule. A word that has a
+        // name without the threads outlives the schedule.
         let lasts = self.session.label(address, []);
         let is_made = lasts.is_none();
         Some((kind_of(&lasts.or_else(|| self.label(address))?), !is_made))

@@ -14,7 +14,7 @@ const RULE: &str = "a counter is the sum of its events";
 /// The KiB of a page.
 const KIB: i64 = (PAGE_SIZE / 1024) as i64;
 
-/// The sum of an event, and `more` of the same.
+/// The expected count of an event: its sum and `more`, exactly.
 fn sum_of(of: Event, more: i64) -> (i64, i64) {
     (event(of).0 + more, 0)
 }

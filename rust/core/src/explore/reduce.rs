@@ -13,9 +13,9 @@
 //! conservative points. Sleep sets are not used, because they are unsound under a bound.
 //!
 //! Thread `u` announces its step `k` when it has taken its previous step, and takes `k` later. As in the
-//! paper, `k` is paired with a step of each other thread `v` in each state in which `k` is announced: among
-//! the steps of `v` before that state, with the last one on which `k` depends. So `k` is paired with each
-//! step of `v` after `u`'s previous step on which `k` depends, and with the last such step before it.
+//! paper, each state in which `k` is announced pairs `k` with one step of each other thread `v`: with the
+//! last step of `v` before that state on which `k` depends. So `k` is paired with each step of `v` after
+//! `u`'s previous step on which `k` depends, and with the last such step before `u`'s previous step.
 //!
 //! An announcement names one object. Plain writes, and further accesses that a thread makes before
 //! its next step, are known only afterwards; they count as accesses of the step before them. The

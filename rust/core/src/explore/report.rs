@@ -16,7 +16,7 @@ pub enum Coverage {
     },
     /// The requested number of schedules, drawn at random: not exhaustive.
     Sampled,
-    /// Part of them: the reason why the search stopped early.
+    /// Only a part of the wanted schedules; with the reason why the search stopped early.
     Incomplete(String),
 }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Request {
-    /// Changes to the machine that the program asks for.
+    /// Changes to the program's machine.
     pub machine: MachineSpec,
     /// `portfolio`, `random`, `pct` or `exhaustive`.
     pub search: String,

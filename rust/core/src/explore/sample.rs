@@ -27,7 +27,8 @@ pub enum Method {
     /// Random priorities, and `depth - 1` random steps at which the running thread gets the lowest
     /// priority.
     Pct {
-        /// The depth of the bugs to be found: the number of ordered steps that a bug needs.
+        /// The depth of the bugs to be found: the number of ordered steps that a bug needs. A depth
+        /// above 9 counts as 9.
         depth: u8,
     },
     /// The methods in turn: uniform and sticky walks, PCT of depth 2 to 4. No single method finds every

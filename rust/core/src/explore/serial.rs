@@ -104,7 +104,7 @@ impl Serial {
     }
 }
 
-/// The number of orders of the units, as far as it matters.
+/// The number of orders of the units. The count ends as soon as it exceeds [`MOST_ORDERS`].
 fn orders(units: &[Vec<Unit>]) -> u64 {
     let (mut all, mut before) = (1_u64, 0_u64);
     for thread in units {
@@ -181,7 +181,7 @@ fn search(program: &Program, outcome: &Outcome, turns: &Turns, oracle: &mut dyn 
     }
 }
 
-/// The turns that can follow the turns before; the one that was taken is the first.
+/// The turns that can follow the turns in `before`; `taken` is the first of them.
 fn choices(
     program: &Program,
     outcome: &Outcome,

@@ -78,7 +78,7 @@ impl Candidate {
         for (step, pair) in self.threads.windows(2).enumerate() {
             if pair[0] != pair[1] {
                 switches += 1;
-                // Where only one thread was left to run, the set is empty.
+                // Where only one thread was left to run, the set has no other thread.
                 preemptions += u32::from(self.runnable[step + 1] & 1 << pair[0] != 0);
             }
         }
@@ -429,7 +429,7 @@ impl<P: Shrinkable> Reducer<'_, P> {
     }
 
     /// Tries the smaller programs, and returns whether one was kept. Each is run with the adapted
-    /// schedule and with up to `search` others.
+    /// schedule if `search` is 0, and otherwise with up to `search` other schedules.
     fn remove(&mut self, search: u32) -> bool {
         let mut removed = false;
         let mut at = 0;
@@ -466,8 +466,8 @@ impl<P: Shrinkable> Reducer<'_, P> {
         }
     }
 
-    /// Finds a schedule of `program` that breaks the rule: the given one, or one of up to `search`
-    /// others.
+    /// Finds a schedule of `program` that breaks the rule: the given one if `search` is 0, otherwise
+    /// one of up to `search` others.
     fn breaks(
         &mut self,
         program: P,

@@ -1,5 +1,5 @@
 //! The tally: which operations of an explored program had an effect in any schedule. A search in
-//! which an operation never had an effect does not pass that operation.
+//! which an operation never had an effect has not tested that operation.
 //!
 //! One tally serves the worlds of all jobs. It uses `std` atomics, so keeping it takes no step, and
 //! costs one load for each operation.
@@ -127,7 +127,7 @@ impl OpTally {
     }
 
     fn errnos(&self) -> Vec<Errno> {
-        // Relaxed: as in `refused`.
+        // Relaxed: as in `never_had_effect`.
         let words: Vec<u64> = self.errnos.iter().map(|word| word.load(Ordering::Relaxed)).collect();
         let set = |number: &i32| words[*number as usize / 64] >> (number % 64) & 1 == 1;
         (0..64 * words.len() as i32).filter(set).map(Errno).collect()

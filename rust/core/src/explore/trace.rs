@@ -15,7 +15,7 @@ pub struct Row {
     /// The kind of the step.
     pub kind: Kind,
     /// The object: the name of the word, or the class of the lock and its holder. Without a known name:
-    /// `unnamed word N`, or the class of the lock and a number, in order of first use.
+    /// `unnamed word N`, or the class of the lock and a number, in order of first use. Empty for a fence.
     pub object: String,
     /// The word before the step.
     pub before: u64,
@@ -81,8 +81,8 @@ impl Trace {
     }
 }
 
-/// The name of the lock at `address`, with the object that holds the lock. If the object has no name, the
-/// second lock of its class to be used has the number 2.
+/// The name of the lock at `address`, with the object that the lock is part of. If the object has no name,
+/// the name of the lock is its class and a number: the second lock of the class to be used has the number 2.
 fn lock(recorded: &Recorded, address: usize, holder: impl Fn(usize) -> Option<String>) -> Option<String> {
     let (_, class) = recorded.locks.iter().find(|(lock, _)| *lock == address)?;
     if let Some(holder) = holder(address) {

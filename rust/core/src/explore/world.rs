@@ -11,7 +11,8 @@ pub trait World {
     /// The number of threads: 1 to [`THREADS`](super::THREADS).
     fn threads(&self) -> usize;
 
-    /// Called before each schedule, outside of it: puts state back that is not undone with it.
+    /// Called before each schedule, outside of it: puts back the state that the end of a schedule does not
+    /// undo.
     fn begin(&self) {}
 
     /// True if stores of the threads are delayed in buffers, as x86 does. The world then has at most

@@ -34,8 +34,8 @@ impl<R: Release> Machine<R> {
         self.failure.books.lock().clone()
     }
 
-    /// Takes a free frame off the allocator's lists. Returns false if the frame is not there; the
-    /// defect returns true all the same.
+    /// Takes a free frame off the allocator's lists. Returns false if the frame is not there; under
+    /// the mutation `take-off-not-checked` it returns true all the same.
     pub(super) fn take_off(&self, pfn: Pfn) -> bool {
         self.take_page_off_buddy(pfn) || mutated(Mutation::TakeOffNotChecked)
     }
@@ -50,7 +50,8 @@ impl<R: Release> Machine<R> {
 
     /// Poisons a frame whose content is safe (`page_handle_poison`). A `free` frame is taken off
     /// the free lists. Of a page in use the caller's reference, its last one, is put with
-    /// `release`. Returns false, with nothing changed, if the frame is not free any more.
+    /// `release`. Returns false, with nothing changed, if the frame is not free any more. Kernels
+    /// that put first leave a free frame on its list, and the result is always true.
     pub(super) fn handle_poison(&self, pfn: Pfn, free: bool, release: bool) -> bool {
         let call = Call::PageHandlePoison { free, release };
         self.traced(call, pfn, || self.handle_poison_steps(pfn, free, release))

@@ -3,10 +3,10 @@
 //! | state | action | verdict |
 //! |---|---|---|
 //! | neither on a list, nor mlocked, nor unevictable | nothing | ignored |
-//! | in the swap cache, unmapped, clean | taken out of the swap cache and off its list | recovered, or failed if another thread holds it |
-//! | in the swap cache, unmapped, dirty | taken off its list; a thread that swaps it in finds it bad | delayed, or failed if another thread holds it |
+//! | in the swap cache, unmapped, clean | taken out of the swap cache and off its list | recovered, or failed if it is on no list or another thread holds it |
+//! | in the swap cache, unmapped, dirty | taken off its list; a thread that swaps it in finds it bad | delayed, or failed if it is on no list or another thread holds it |
 //! | any other anonymous page | taken off its list | recovered, or failed if it is still mapped |
-//! | of a file, clean | taken off its list, and out of its file unless the file keeps bad pages | recovered, or failed if another thread holds it |
+//! | of a file, clean | taken off its list, and out of its file unless the file keeps bad pages | recovered, or failed if its file is gone or another thread holds it |
 //! | of a file, dirty | the loss is noted for the next sync; then as a clean one | as a clean one |
 
 use super::hard::Verdict;

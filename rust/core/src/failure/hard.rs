@@ -262,8 +262,8 @@ impl<R: Release> Machine<R> {
 
     /// Ends the failure of a part of a large page that cannot be split, because another thread
     /// holds it. The page stays whole, with a bad part; in old kernels the failure is forgotten.
-    /// Kernels that signal here signal the process that has just touched the part, and those that
-    /// want to know early. The caller's reference is put.
+    /// Kernels that signal here signal the process that has just touched the part, and the processes
+    /// that want to know early. The caller's reference is put.
     fn fail_large(&self, pfn: Pfn, current: Option<&AddressSpace>, error: &Error) -> Handled {
         let (verdict, errno) = match self.profile.unsplit_failure {
             UnsplitFailure::Told => (Verdict::Failed, Errno::EHWPOISON),

@@ -1,4 +1,5 @@
-//! Failures that a process asks for: `madvise` with MADV_SOFT_OFFLINE and MADV_HWPOISON.
+//! Failures on purpose: those that a process asks for, by `madvise` with MADV_SOFT_OFFLINE and
+//! MADV_HWPOISON, and those that strike frames at random.
 
 use super::kill::Signal;
 use crate::error::{Error, Result};

@@ -14,7 +14,7 @@ impl<R: Release> Machine<R> {
     ///
     /// A clean page of a disk's file is not lost: its mappings are removed, and the page is read
     /// again. A page in the swap cache leaves swap entries (`TTU_IGNORE_HWPOISON`), any other page
-    /// poisoned entries.
+    /// leaves poisoned entries.
     pub(super) fn hwpoison_user_mappings(
         &self,
         pfn: Pfn,
@@ -24,8 +24,8 @@ impl<R: Release> Machine<R> {
         let page = &self.frames[pfn];
         let word = page.word();
         if !word.has(Flags::LRU) || page.mapcount() == 0 {
-            // The page was isolated after its flags were read. The thread that isolated it may map
-            // it again, so unmapping is not attempted.
+            // Nothing maps the page, or the page was isolated after its flags were read. The thread
+            // that isolated the page may map it again, so unmapping is not attempted.
             return page.mapcount() == 0;
         }
         // Dirty bits of the entries are collected first: a store through an entry decides whether

@@ -68,8 +68,8 @@ impl<R: Release> Machine<R> {
             if self.is_handleable(pfn, soft) {
                 return Ok(Got::InUse);
             }
-            // The page cannot be handled in its present state, and this reference would keep it
-            // there. The reference is put, and the next round takes a new one.
+            // The page cannot be handled in its present state, and this reference would keep the page
+            // in that state. The reference is put, and the next round takes a new one.
             self.put_page(pfn);
             if retries_left == 0 {
                 break;

@@ -8,11 +8,12 @@ use crate::page::{Flags, Pfn, TAKEN_OFF_BUDDY};
 use crate::release::Release;
 
 impl<R: Release> Machine<R> {
-    /// Takes the poison off a frame and gives the frame back to the allocator. Entries that were
-    /// poisoned stay poisoned.
+    /// Takes the poison off a frame and gives the frame back to the allocator. If another thread has
+    /// the only reference, the frame loses its poison and stays in use until that reference is put.
+    /// Entries that were poisoned stay poisoned.
     ///
     /// `EIO` for a frame that is offline; `ENXIO` for a number outside of the machine. A frame that is
-    /// not poisoned, or that anything but poison still uses (a reference, a mapping, a file, an owner),
+    /// not poisoned, that has more than one reference, or that a mapping, a file or an owner still uses,
     /// stays as it is: `EBUSY`, or success in profiles that do not tell of the refusal.
     pub fn unpoison_memory(&self, pfn: Pfn) -> Result<()> {
         if self.frames.get(pfn).is_none() {

@@ -8,7 +8,7 @@ use crate::machine::Machine;
 use crate::page::ZERO_PAGE;
 use crate::release::Release;
 
-/// Attempts to find the page in a state that can be handled.
+/// The number of attempts to find the page in a state that can be handled.
 const SHAKES: u8 = 3;
 
 impl<R: Release> Machine<R> {
@@ -17,7 +17,7 @@ impl<R: Release> Machine<R> {
         self.failure.books.lock().zero
     }
 
-    /// Soft offline of the zero page. The caller hands over its reference. `EIO`, because the page
+    /// Soft offline of the zero page, on which the caller has no reference. `EIO`, because the page
     /// has no owner that could give it up; success if the page is poisoned already.
     pub(super) fn soft_offline_zero_page(&self) -> Result<()> {
         let _serial = self.failure.mutex.lock();

@@ -4,7 +4,7 @@ use crate::sync::{AtomicU32, Lock, LockClass, Ordering};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The frames of a memory block if the configuration does not say otherwise: 128 MiB, as on x86-64.
+/// The number of frames of a memory block if the configuration gives none: 128 MiB, as on x86-64.
 pub const BLOCK_FRAMES: u32 = 1 << 15;
 
 /// The zone to which a memory block belongs while it is online. The zone decides which pages the block may
@@ -99,7 +99,7 @@ impl Blocks {
         self.states.len() as u32
     }
 
-    /// The frames of a block.
+    /// The number of frames of a block.
     pub fn size(&self) -> u32 {
         self.size
     }
@@ -167,8 +167,8 @@ impl Blocks {
 /// The state of offlining and onlining that the machine keeps.
 #[derive(Debug)]
 pub(crate) struct Hotplug {
-    /// Held by the one thread that changes a block (`device_hotplug_lock`). Inside are the poisoned frames
-    /// of each offline block that has some, by node and block (`memory_block::nr_hwpoison`).
+    /// Held by the one thread that changes a block (`device_hotplug_lock`). Inside is the number of poisoned
+    /// frames of each offline block that has some, by node and block (`memory_block::nr_hwpoison`).
     pub serial: Lock<BTreeMap<(usize, u32), u32>>,
 }
 

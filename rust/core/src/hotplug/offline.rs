@@ -16,8 +16,8 @@ use std::ops::Range;
 impl<R: Release> Machine<R> {
     /// Takes a memory block offline: its pages move to other nodes, and its frames leave the
     /// machine. A block with poisoned frames can go offline, too. The pages are scanned and moved up
-    /// to `rounds` times; then the operation ends as if a signal had arrived, and so it does if it is
-    /// interrupted.
+    /// to `rounds` times. After the last round, and if the call is interrupted, the operation ends as
+    /// if a signal had arrived.
     ///
     /// `EINVAL` if there is no such block or it is offline already. `EBUSY`, with nothing changed,
     /// for a page that cannot move, for a pageblock that another thread has isolated, and for the

@@ -1,7 +1,7 @@
 //! A fault in one operation of one thread, which the line `fail` of a program asks for.
 //!
-//! A [plan](super::plan) counts the sites of all threads together, so the order of the threads decides which
-//! of them its fault strikes. The fault of a thread counts the sites of that thread alone, within one
+//! A [plan](super::plan) counts the sites of all threads together, so the order of the threads decides in
+//! which thread its fault strikes. The fault of a thread counts the sites of that thread alone, within one
 //! operation, and ends with that operation; so it strikes at the same place of the operation in whatever
 //! order the threads run. The explorer needs this for serial answers: it runs the same operations one after
 //! the other, and they must meet the same faults. The kernel has such a count for each task, too

@@ -7,8 +7,8 @@ use crate::page::{Flags, Pfn, lives};
 use crate::release::design::Designed;
 
 impl<R: Designed> Machine<R> {
-    /// Passes a moment of an operation on a page that has no recorded call of its own. The calling
-    /// thread may hold any lock except leaf locks.
+    /// Passes a moment of an operation on a page. The moment has no recorded call of its own. The
+    /// calling thread may hold any lock except leaf locks.
     #[inline]
     pub(crate) fn step(&self, site: &'static str, pfn: Pfn) {
         if let Some(recorder) = self.recorder.get() {
@@ -58,7 +58,7 @@ impl<R: Designed> Machine<R> {
             }
             Kind::Poison => {
                 // Memory failure flags the frame before it takes a page lock or a reference, so
-                // this can happen at any step. No failure begins while another failure or an
+                // the flag can appear at any step. No failure begins while another failure or an
                 // offlining is handled.
                 let Some(_serial) = self.failure.mutex.try_lock() else { return };
                 let good = !self.frames[pfn].word().has(Flags::HWPOISON);

@@ -50,7 +50,7 @@ impl<R: Release> Machine<R> {
     /// Fills a fresh node so that its layout is `letters`, one letter of [`Kind`] for each frame.
     /// Pages of other uses ([`Kind::Slab`] and the like) are allocated frames that remember their
     /// letter; movable pages of zsmalloc or a balloon are pages of a pool. `types` has the letter of
-    /// each pageblock's migratetype; empty, the types stay as they are. Handles go to `ledger`,
+    /// each pageblock's migratetype; if it is empty, the types stay as they are. Handles go to `ledger`,
     /// until [`Machine::clear_arranged`] gives everything back.
     ///
     /// The machine is to be at rest. `EINVAL` for a wrong number of letters, a letter that is no kind, a kind

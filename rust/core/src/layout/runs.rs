@@ -4,7 +4,8 @@
 const LONGEST: usize = 16;
 
 /// Divides letters into runs, each a pattern and how often it comes in a row. Of the patterns that
-/// begin at a place the one is taken whose run is longest, and of those the shortest.
+/// begin at a place, the one with the longest run is taken. If several runs are equally long, the
+/// shortest pattern is taken.
 pub fn runs(letters: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut rest = letters;
     std::iter::from_fn(move || {

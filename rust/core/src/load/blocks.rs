@@ -13,8 +13,8 @@
 //! after a while. Each load chooses its own pages for this.
 //!
 //! After a refused request the thread compacts the whole node, as a write to the node's `compact` file does.
-//! Otherwise the load would soon move no page, because the allocator defers compaction after a failure, and
-//! would refuse the next requests without a run.
+//! Otherwise the load would soon move no page: after a failure the allocator defers compaction, and refuses
+//! the next requests without a run.
 //!
 //! Only requests and compactions of the whole node are measured.
 

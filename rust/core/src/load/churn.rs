@@ -101,7 +101,8 @@ impl Churn {
         kinds.into_iter().flat_map(|(kind, pages)| (0..2 * pages).map(move |_| kind))
     }
 
-    /// Adds a page. If no frame is free, nothing happens.
+    /// Adds a page. If no frame is free, no page of the pool and no unmovable page is added; the store to a
+    /// new anonymous page fails.
     pub fn add<R: Release>(
         &mut self,
         machine: &Machine<R>,

@@ -246,9 +246,9 @@ impl LoadConfig {
         }
     }
 
-    /// Returns the number of pages of the working set. If nodes are given, a storm has three eighths of their
-    /// frames, so that a migration always finds a free frame; zram has a third more pages than there are
-    /// frames; and compaction has as many pages as frames.
+    /// Returns the number of pages of the working set. If nodes are given and `pages` is 0, a storm has three
+    /// eighths of their frames, so that a migration always finds a free frame; zram has a third more pages
+    /// than there are frames; and compaction has as many pages as frames.
     pub(super) fn page_count(&self) -> u32 {
         if self.pages != 0 || self.load == Load::Tiering {
             return if self.pages == 0 { DEFAULT_PAGES } else { self.pages };

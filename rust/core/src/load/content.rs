@@ -67,7 +67,7 @@ impl Stamp {
         bits | check(bits)
     }
 
-    /// Decodes a word; `None` if its checksum is wrong.
+    /// Decodes a word; `None` if it is zero or its checksum is wrong.
     pub const fn decode(value: u64) -> Option<Stamp> {
         let bits = value & !CHECK;
         if value == 0 || value & CHECK != check(bits) {

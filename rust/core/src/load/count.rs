@@ -1,5 +1,6 @@
-//! The operations that a migrated page costs, and the nodes that the accesses of a trace find. The loads
-//! run on one thread, one operation after the other, so that every run counts the same numbers.
+//! The operations that a migrated page costs, and the nodes on which the accesses of a trace find their
+//! pages. The loads run on one thread, one operation after the other, so that every run counts the same
+//! numbers.
 //!
 //! Only the counting build (`mmcore-counted`) counts operations; the other builds run the load and
 //! report zeros. Migrator and users are on CPUs of their own, as in a round. Pages that a design
@@ -51,7 +52,7 @@ pub struct PageOps {
     pub used: Ops,
 }
 
-/// The nodes that the accesses of a trace find.
+/// The nodes on which the accesses of a trace find their pages.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Hits {
     /// Pages that arrived on another node meanwhile.
@@ -62,7 +63,7 @@ pub struct Hits {
     pub latency_ns: Vec<u32>,
 }
 
-/// The average cost of a put under a release design.
+/// The cost of puts under a release design, summed over all puts of a kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PutOps {
     /// Number of puts of each of the two kinds.
@@ -183,8 +184,8 @@ fn count<R: Release, W: Workload>(
     on_one_thread(config, machine, || count_pages(config, machine, &mut load))
 }
 
-/// Runs a count on the calling thread; a finding becomes an error with the data that repeats it. The count of
-/// a caller that has ended the work is [`LoadError::Interrupted`].
+/// Runs a count on the calling thread; a finding becomes an error with the data that repeats it. If the
+/// caller has ended the work, the error is [`LoadError::Interrupted`].
 fn on_one_thread<R: Release, T>(
     config: &LoadConfig,
     machine: &Machine<R>,

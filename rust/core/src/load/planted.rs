@@ -57,8 +57,8 @@ pub(super) fn atomics(each: u32, pages: u64) {
 
 /// One page in this many loses its copy.
 const ONE_IN: u64 = 64;
-/// The number of draws after which no page loses its content, because nearly all pages are swapped
-/// out.
+/// The most draws of a page to clear. If none of the drawn pages is mapped, nearly all pages are
+/// swapped out, and no page loses its content.
 const DRAWS: u32 = 16;
 
 /// Lost copies. A migration that forgets its copy leaves the former content in the new frame. To
@@ -90,8 +90,8 @@ impl LostCopies {
         }
     }
 
-    /// Clears the content of a mapped page, as a migration does that forgets its copy. For loads whose
-    /// targets the compaction chooses. `draw` names a page, which may be swapped out.
+    /// Clears the content of a mapped page, as a migration does that forgets its copy. The loads use this
+    /// function where compaction chooses the targets. `draw` names a page, which may be swapped out.
     pub fn lose_one<'a, R: Release>(
         &mut self,
         machine: &Machine<R>,

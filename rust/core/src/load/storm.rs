@@ -55,8 +55,8 @@ impl Storm {
     pub fn set_up<R: Release>(config: &LoadConfig) -> Result<(Machine<R>, Storm), LoadError> {
         let (sizes, mutators) = (Sizes::of(config), config.mutator_count());
         let total = sizes.total(mutators as u32);
-        // Each node has room for the whole working set, so that a migration never fails for want of
-        // frames.
+        // Each node has room for the whole working set, unless the configuration gives the nodes, so that
+        // a migration never fails for want of frames.
         let room = total + total / 8 + 1024;
         let shape = config.machine(&[room, room])?;
         fits(&shape, room)?;

@@ -9,9 +9,9 @@
 //!                    inactive list; then promote the pages of the mailbox
 //! ```
 //!
-//! A hash of its number assigns each page to one user thread. Every page is therefore accessed in
-//! the order of the trace, however the threads run. A thread that has reached the end of its part
-//! begins again.
+//! Each page belongs to one user thread, which a hash of the page's number chooses. Every page is
+//! therefore accessed in the order of the trace, however the threads run. A thread that has reached
+//! the end of its part begins again.
 //!
 //! Migrations run on threads of their own, not inline in the access that finds a slow page. The
 //! cost of migrations is then the CPU time of these threads, and pages move while other threads use
@@ -139,7 +139,8 @@ impl Workload for Tiering {
     type Migrator = Migrator;
     type User = User;
 
-    /// Runs until the trace has caused enough migrations, and refuses it otherwise.
+    /// Runs the load until the trace has caused enough migrations, and refuses a trace that causes too
+    /// few. Under a policy of the user one pass over the trace is enough.
     fn warm_up<R: Release>(rig: &mut Mounted<R, Tiering>) -> Result<(), LoadError> {
         let start = Instant::now();
         let mut migrated = 0;

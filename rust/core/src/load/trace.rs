@@ -89,8 +89,8 @@ impl Lackey {
     /// Parses the next piece of the text.
     ///
     /// # Errors
-    /// The first line that is not a lackey record, has no end, or accesses memory past the end of all
-    /// addresses; and the page that is one too many. Nothing after it is read.
+    /// The first line that is not a lackey record, has no end, accesses memory past the end of all
+    /// addresses, or names one distinct page too many. Nothing after that line is read.
     pub fn feed(&mut self, mut chunk: &[u8]) -> Result<(), TraceError> {
         if !self.carry.is_empty() {
             let Some(end) = chunk.iter().position(|&byte| byte == b'\n') else {

@@ -7,7 +7,7 @@
 //!           v                                          v
 //!   frames  [ LRU pages | pages of zsmalloc | free ]   swap on zram: compressed into zsmalloc
 //!                 ^ both kinds move for blocks
-//!   migrator: asks for a block; frames of the oldest one go to pages that it swaps in
+//!   migrator: asks for a block; frames of its oldest block go to pages that it swaps in
 //! ```
 //!
 //! # The pages
@@ -18,9 +18,9 @@
 //! | 1/16 | nearly all words are random | does not compress |
 //! | the rest | 32 to 192 random words | 300 to 1,700 bytes |
 //!
-//! One user writes to each page, and only to one word in sixteen, so that the device never outgrows the node.
-//! All users read all pages and check each word that they read. At the end every word is compared with its
-//! exact content.
+//! Each page has one user that writes to it, and only to one word in sixteen, so that the device never
+//! outgrows the node. All users read all pages and check each word that they read. At the end every word is
+//! compared with its exact content.
 
 mod migrator;
 mod pages;
@@ -42,7 +42,7 @@ use pages::{Pages, Place};
 use std::sync::Arc;
 use user::User;
 
-/// The fewest pageblocks of the node for each migrator.
+/// The fewest pageblocks of the node for each migrator. Fewer than two migrators count as two.
 const MIN_BLOCKS: u32 = 8;
 
 /// The load `zram`.

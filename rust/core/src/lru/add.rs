@@ -27,8 +27,8 @@ impl<R: Release> Machine<R> {
         self.lru_queue(pages);
     }
 
-    /// Queues pages one after the other; the batch gets a reference of the caller on each. The lock of the
-    /// batch is taken once for as many pages as the batch has room for.
+    /// Queues pages one after the other. The caller gives one of its references on each page to the batch.
+    /// The lock of the batch is taken once for as many pages as the batch has room for.
     #[inline]
     pub(super) fn lru_queue(&self, pages: &[Pfn]) {
         let cpu = self.cpu();

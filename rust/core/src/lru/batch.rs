@@ -3,7 +3,7 @@
 //! | batch | filled by | when it is drained |
 //! |---|---|---|
 //! | add | `lru_add` | the pages get `LRU` and go to their list |
-//! | one each for rotate, deactivate-file, deactivate, lazyfree, activate | marks and advice | pages that are still on a list move to another |
+//! | one each for rotate, deactivate-file, deactivate, lazyfree, activate | accesses, advice, ends of writeback, failed evictions | pages that are still on a list move to another |
 //! | mlock | mlock, munlock, mapping into a locked area | pages go to the unevictable list, or come back |
 //!
 //! A batch holds one reference on each of its pages. A page in a move batch is still on its list

@@ -27,11 +27,11 @@ use crate::sync::ops::ListOps;
 pub(crate) const MAX_NR_GENS: u32 = 4;
 /// The fewest generations that a class can have: the two active ones.
 pub(crate) const MIN_NR_GENS: u32 = 2;
-/// Lists of the other policies.
+/// The number of lists of the other policies.
 const LISTS: usize = 5;
 /// Number of tiers in a generation.
 pub(crate) const MAX_NR_TIERS: usize = 4;
-/// Refaults of a tier from which on its rate counts (`MIN_LRU_BATCH`).
+/// The rate of a tier counts once the tier has this many refaults (`MIN_LRU_BATCH`).
 const MIN_LRU_BATCH: u32 = 64;
 
 /// A list whose operations the counted build counts.

@@ -177,13 +177,13 @@ impl<R: Release> Machine<R> {
     }
 
     /// Ends isolations by [`Machine::isolate`] without a migration, as [`Machine::putback`] does one after
-    /// the other. The batch gets the isolation's reference, where a single page gains the batch's and loses
-    /// the isolation's.
+    /// the other. The isolation's reference on each page becomes the batch's; a single putback instead takes
+    /// a reference for the batch and drops the isolation's.
     pub fn putback_all(&self, pages: &[Pfn]) {
         if self.records_calls() || mutated(Mutation::IsolatedCountedLate) {
             return pages.iter().for_each(|&pfn| self.putback(pfn));
         }
-        // So many that their records stay in the cache until they are queued.
+        // A chunk has so few pages that their records stay in the cache until the pages are queued.
         for (number, some) in pages.chunks(CLAIMED).enumerate() {
             let ahead = &pages[pages.len().min(number * CLAIMED + RECORD)..];
             let prefetched = some.iter().enumerate().map(|(at, &pfn)| {

@@ -294,7 +294,7 @@ impl Lruvec {
 
     /// Spares a page that the hand of the policy `clock` has reached, if the page is marked
     /// referenced: clears the mark and moves the page to the head of its list. Returns true if the
-    /// page was spared, which it never is under another policy.
+    /// page was spared. Under another policy no page is spared.
     pub(crate) fn spares(&mut self, frames: &Frames, pfn: Pfn) -> bool {
         let page = &frames[pfn];
         let spared = self.policy == LruPolicy::Clock && page.word().has(Flags::REFERENCED);
@@ -351,8 +351,9 @@ impl Lruvec {
             && list != LruList::Unevictable
         {
             generations.remove(frames, pfn);
-            // No page on a list of generations is active, and the drain of files counts no deactivation
-            // there, although the removal sets `ACTIVE` on young pages (`lru_deactivate_file` of 6.12).
+            // A page on a list of generations has `ACTIVE` clear, and is unlinked as an inactive page. So the
+            // drain of files counts no deactivation of it, although the removal sets `ACTIVE` on young pages
+            // (`lru_deactivate_file` of 6.12).
             return reckon::unlinked(page, false);
         }
         match list {

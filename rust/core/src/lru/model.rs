@@ -4,9 +4,9 @@
 //! The real lists are links in page records, the real batches are emptied and filled by the code that the
 //! explorer is to check. Each operation reports its *meaning* to the model (a page was activated, rotated,
 //! isolated; a batch is drained). The model computes where the page belongs, and compares the order of its
-//! vector with the order of the real list under the lruvec lock. A page that goes to the wrong end of a list,
-//! a batch that is drained backwards, or the batch of another CPU show at once, although every page is on the
-//! list that its flags name.
+//! vector with the order of the real list under the lruvec lock. A page that goes to the wrong end of a list
+//! shows at once, and so does a batch that is drained backwards, or a drain that takes the batch of another
+//! CPU, although every page is on the list that its flags name.
 //!
 //! Only the explored build has a model, and only where everything is checked
 //! ([`Checks::All`](crate::explore::Checks::All)). In every other build the functions are empty and cost
@@ -24,7 +24,7 @@ pub(crate) use explored::*;
 
 use crate::page::{Pfn, Word};
 
-/// A change of a page and its list. The words are those of the page before.
+/// A change of a page and its list. A `Word` in a variant is the page's word from before the change.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(
     not(feature = "explored"),
@@ -44,7 +44,8 @@ pub(crate) enum Verb {
     Rotated,
     /// A drain deactivated the page of a file that could not be dropped.
     FileDeactivated(Word),
-    /// The page became a page of its own, in front of the large page that begins with this one.
+    /// A part of a large page became a page of its own, and was linked in front of the head. The variant
+    /// names this head.
     SplitFrom(Pfn),
     /// A scan spared the page: it is the last one that a scan reaches.
     Spared,

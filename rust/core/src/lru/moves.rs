@@ -142,7 +142,8 @@ impl<R: Release> Machine<R> {
     /// | active and referenced; unevictable and referenced | nothing |
     ///
     /// Under `mglru` the access is counted, up to four times. Under `fifo` and `clock` only
-    /// `REFERENCED` is set. Under `lru` a listed page is also queued for the head of its list.
+    /// `REFERENCED` is set. Under `lru` a listed page is also queued for the head of its list. Every
+    /// policy clears `IDLE`.
     pub fn mark_page_accessed(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         let word = page.word();
@@ -188,8 +189,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Queues an inactive page of a list for the active one (`activate_page`); one that waits for its list is
-    /// left alone.
+    /// Queues a page of an inactive list for the active list (`activate_page`). A page that still waits for
+    /// its list is left alone, and so is every page under another policy than `two_list`.
     pub(crate) fn activate_page(&self, pfn: Pfn) {
         let word = self.frames[pfn].word();
         let inactive = word.has(Flags::LRU) && !word.any(Flags::ACTIVE | Flags::UNEVICTABLE);

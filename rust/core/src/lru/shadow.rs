@@ -1,4 +1,4 @@
-//! The shadow of an evicted page: the record of it that its cache keeps in the slot.
+//! The shadow of an evicted page: a record in the cache slot in which the page was.
 
 /// The record that an eviction leaves in the slot where the page was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,4 +1,4 @@
-//! Pages that are isolated, put back and put together end in the same state as pages taken one by one.
+//! Pages that are isolated, put back and put all at once end in the same state as pages taken one by one.
 
 use crate::machine::{Config, Machine, NodeConfig};
 use crate::migrate::tests::{same, state};
@@ -67,7 +67,7 @@ fn states<R: Release>(kinds: &[(Kind, u32)], pagevec: u8, together: bool) -> Vec
     add(true);
     machine.lru_drain_all();
     add(false);
-    // Neighbours on the list and in memory are not neighbours in the steps, and sometimes they are.
+    // The steps take the pages by rank: either shuffled, or in the order of the list and of memory.
     pages.sort_by_key(|&(.., rank)| rank);
     let chosen = |wanted: &dyn Fn(&Kind) -> bool| -> Vec<Pfn> {
         pages.iter().filter(|(_, kind, _)| wanted(kind)).map(|&(pfn, ..)| pfn).collect()

@@ -85,8 +85,8 @@ impl<R: Release> Machine<R> {
         }
         // Relaxed: as in `age_nonresident`.
         let distance = from.nonresident_age.load(Ordering::Relaxed).wrapping_sub(shadow.age);
-        // Anonymous pages compete for memory with files only in kernels that judge their refaults, too,
-        // and only while swap has room for them.
+        // Anonymous pages compete with files for memory only in kernels that judge the refaults of
+        // anonymous pages too, and only while swap has room for them.
         let swappable = self.profile.anon_workingset && self.swap.free_slots() > 0;
         let competing = {
             let lruvec = from.lruvec.lock();

@@ -1,6 +1,7 @@
-//! Loads and stores through a mapping: the hottest path of the loads. An access takes no lock and
-//! no reference, and changes no counter. The cost of an access is one fence for the TLB section,
-//! and one atomic operation if the access makes an entry young or dirty.
+//! Accesses through a mapping, for a load or for a store: the hottest path when designs are
+//! compared. An access takes no lock and no reference, and changes no counter. The cost of an
+//! access is one fence for the TLB section, and one atomic operation if the access makes an entry
+//! young or dirty.
 //!
 //! # Racing users
 //!
@@ -32,7 +33,8 @@ enum Look {
 impl<R: Release> Machine<R> {
     /// Loads one word of a page; 0 on an unbacked machine.
     ///
-    /// Errors as [`Machine::fault`]; `EINVAL` for a word outside of a page.
+    /// Errors as [`Machine::fault`]; `EINTR` also if the thread was killed during a fault; `EINVAL` for
+    /// a word outside of a page.
     #[inline]
     pub fn read_word(&self, area: &Area, index: u32, word: usize) -> Result<u64> {
         word_in_page(word)?;

@@ -1,8 +1,9 @@
 //! madvise(2): advice of a process about its memory.
 //!
 //! A range may span stretches of pages with different attributes (the kernel's VMAs). Each stretch
-//! is treated by itself, in order. At a locked stretch the call ends with `EINVAL`; the stretches
-//! before it have been treated. After a hole the call goes on, and returns `ENOMEM` at its end.
+//! is treated by itself, in order. At a locked stretch the call ends with `EINVAL`, except for
+//! `MADV_WILLNEED`; the stretches before it have been treated. After a hole the call goes on, and
+//! returns `ENOMEM` at its end.
 
 use super::unmap::Gather;
 use super::{AddressSpace, Area, Attributes, Entry, Pte};
@@ -48,7 +49,8 @@ impl<R: Release> Machine<R> {
     /// `EINVAL` for a range that does not lie in the area, for locked pages (except for
     /// [`Advice::Willneed`]), and for [`Advice::Free`] of a file's mapping; `ENOMEM` if the range
     /// has a hole, or if the host has no memory for the list of pages to reclaim; `EINTR` if it was
-    /// interrupted. Stretches before the error have been treated; with a hole, all other stretches.
+    /// interrupted. The stretches before the error have been treated. If the error is a hole, the
+    /// stretches after the hole have been treated too.
     pub fn madvise(
         &self,
         space: &AddressSpace,

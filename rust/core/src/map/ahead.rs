@@ -1,9 +1,9 @@
 //! Reads pages ahead of their use (`MADV_WILLNEED`).
 //!
 //! The kind of the area decides which pages are read (`madvise_willneed`). In anonymous memory these are the
-//! pages whose entries name a slot of the swap space. In a file of a memory file system, the pages whose
-//! slots in the file name a swap slot. In a file of a disk, the pages that are not cached. A private mapping
-//! of a file counts as the file, so the swapped-out copies that it has made are not read.
+//! pages whose entries name a slot of the swap space. In a file of a memory file system these are the pages
+//! whose slots in the file name a swap slot. In a file of a disk these are the pages that are not cached. A
+//! private mapping of a file is treated as the file, so its own copies that are swapped out are not read.
 
 use super::file::fill::Fill;
 use super::{Area, Entry};

@@ -46,7 +46,7 @@ pub enum Of {
 /// # Rules for changing an entry
 ///
 /// An entry is filled by a fault, which holds `faults` shared, or by the fork that makes the area.
-/// All others (unmap, migration, reclaim) only replace an entry that is already filled, under the
+/// Other code (unmap, migration, reclaim) only replaces an entry that is already filled, under the
 /// entry's lock. Therefore a thread that has held `faults` alone after a page was marked
 /// [`Attributes::UNMAPPED`] may skip the page's entry if it is empty: no thread fills it any more.
 #[derive(Debug)]
@@ -266,7 +266,7 @@ impl Area {
     }
 
     /// Returns the pages of the large page of 2^`order` pages around `index`, if it lies in the area and all
-    /// its pages have equal attributes and are not unmapped.
+    /// its pages have equal attributes, apart from [`Attributes::HAD_ANON`], and are not unmapped.
     pub(super) fn alike(&self, index: u32, order: u8) -> Option<Range<u32>> {
         let pages = 1u32 << order;
         let start = index & !(pages - 1);
@@ -277,7 +277,7 @@ impl Area {
         (!kind.contains(Attributes::UNMAPPED) && block.clone().all(alike)).then_some(block)
     }
 
-    /// Copies to a child's area the attributes that a fork inherits: policies, but no locks.
+    /// Copies to a child's area the attributes that a fork inherits: policies and `HAD_ANON`, no locks.
     pub(super) fn inherit(&self, parent: &Area) {
         self.had_anon.add(parent.had_anon.get());
         if parent.special.peek() != 0 {

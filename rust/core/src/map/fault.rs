@@ -5,8 +5,8 @@
 //! * No page is allocated, zeroed or copied under an entry's lock. The page is made ready first, and the
 //!   entry is read again under the lock.
 //! * No thread sleeps under an entry's lock. A fault on a migration entry waits for the source's page lock,
-//!   and holds no other lock and no reference meanwhile. A reference would make the migration fail that the
-//!   fault waits for, as in old kernels (`migration_waiter_reference`). The kernel queues the waiter under
+//!   and holds no other lock and no reference meanwhile. A reference of the fault would make the awaited
+//!   migration fail, as in old kernels (`migration_waiter_reference`). The kernel queues the waiter under
 //!   the page-table lock, which keeps the source from being freed. Here page records are never freed, so a
 //!   second look at the entry is enough once the waiter is queued. The migrator holds the page lock until
 //!   every entry is restored: if the entry is still there, the unlock is still to come, and finds the waiter.
@@ -123,8 +123,8 @@ impl<R: Release> Machine<R> {
     /// tried again, as after the kernel's handler: the page may have moved once more by then.
     ///
     /// `EFAULT` if nothing is mapped there, `ENOMEM` without a free frame, `EHWPOISON` for a bad
-    /// frame, `EIO` if the disk or the swap space fails, `EINTR` for a killed thread that waits
-    /// [`patiently`](crate::sync::patiently). After an error nothing has changed.
+    /// frame, `EIO` if the disk or the swap space fails, `EINTR` if the deadline of a wait passes
+    /// ([`patiently`](crate::sync::patiently)). After an error nothing has changed.
     pub fn fault(&self, area: &Area, index: u32, write: bool) -> Result<()> {
         reckon::happened(Fact::Fault, 1);
         self.fault_for(area, index, if write { Cause::Write } else { Cause::Read })
@@ -151,8 +151,8 @@ impl<R: Release> Machine<R> {
             return Err(no_page(area, index));
         }
         let mut fresh = None;
-        // Another round follows only if another thread has changed the entry since the page was
-        // made ready.
+        // One round finds which page the fault needs, and the next one maps it. Further rounds follow only
+        // if another thread has changed the entry meanwhile, or held the lock of the page.
         let outcome = {
             let _against_fork = area.faults.read();
             loop {

@@ -45,8 +45,8 @@ fn forks_of_a_large_page_are_limited_by_its_count() {
     let ledger = Ledger::default();
     let space = machine.address_space().unwrap();
     let other = machine.mmap(&space, 1).unwrap();
-    // An area of one page answers for as many references as one with a whole page of 2^10, and a
-    // fork of it is faster.
+    // The limit counts 2^10 references for an area of this order, even if the area has one page
+    // only. A fork of such a short area is faster than of an area with a whole large page.
     let area = machine.mmap_large(&space, 1, 10).unwrap();
     machine.write_word(&other, 0, 0, 1).unwrap();
     machine.write_word(&area, 0, 0, 1).unwrap();
@@ -58,7 +58,7 @@ fn forks_of_a_large_page_are_limited_by_its_count() {
         let error = machine.fork(&space).unwrap_err();
         assert_eq!(error.errno, Errno::ENOMEM);
         assert!(error.to_string().contains(&format!("{most} address spaces")), "{error}");
-        // The fork had shared the other area before it failed: that is undone.
+        // The fork had shared the other area before it failed; the sharing is undone.
         assert_eq!(state(&machine, &[&area, &other]), before);
     }
     // The count still has room for a pin and for the core's own references.

@@ -123,9 +123,9 @@ impl<R: Release> Machine<R> {
         self.put(head);
     }
 
-    /// Locks a page that reclaim has isolated and of which it has met a locked mapping
-    /// (`try_to_unmap_one`). A page that has `MLOCKED` already is counted by the thread that set
-    /// the flag.
+    /// Locks a page that reclaim has isolated, when reclaim has met a mapping of the page that is
+    /// locked into memory (`try_to_unmap_one`). A page that has `MLOCKED` already is counted by the
+    /// thread that set the flag.
     pub(super) fn note_missed_lock(&self, pfn: Pfn) {
         if !self.frames[pfn].word().has(Flags::MLOCKED) {
             self.mlock_page(pfn);

@@ -142,7 +142,7 @@ impl Pte {
 
 impl Pte {
     /// Returns true for a present mapping of the frame `wanted`; the zero page never counts.
-    // One comparison of the bits that decide, because each walk of the reverse map asks twice.
+    // The bits that decide are compared in one step, because each walk of the reverse map asks twice.
     #[inline]
     pub fn maps(self, wanted: Pfn) -> bool {
         self.bits(Self::PRESENT | Self::ZERO | Self::payload(u32::MAX)) == Self::present(wanted, 0).0

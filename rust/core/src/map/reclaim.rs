@@ -4,7 +4,8 @@
 //!
 //! 1. Try the page lock. A bad frame is unmapped, and goes to no list any more. A page that is locked into
 //!    memory stays, for the unevictable list. A page under writeback stays, and becomes active. Otherwise the
-//!    page's use decides (`references`), unless reclaim was told to ignore it.
+//!    page's use decides (`references`), unless reclaim was told to ignore it. Reclaim for an allocation
+//!    without I/O leaves swap-backed pages alone from here on.
 //! 2. Give an anonymous page a swap slot, and so a place in the swap cache. A large page gets a run of
 //!    neighbouring slots. If the kernel swaps no such page as a whole, or if there is no such run, the page
 //!    is split, and each of its parts is reclaimed by itself.
@@ -55,7 +56,8 @@ enum Fate {
 
 impl<R: Release> Machine<R> {
     /// Reclaims isolated pages and ignores their recent use (`reclaim_pages`). Returns the number
-    /// of pages that were freed. The other pages are put back; after an interruption all that are left.
+    /// of pages that were freed. The other pages are put back, and so are those that an interruption
+    /// has left unexamined.
     pub(crate) fn reclaim_pages(&self, list: Vec<Pfn>) -> u32 {
         let _reclaims = self.pressure.enter(context::RECLAIMS);
         let (freed, kept) = self.reclaim_list(list, References::Ignored);
@@ -132,8 +134,8 @@ impl<R: Release> Machine<R> {
         0
     }
 
-    /// Activates a page that is no candidate. If slots are short, the page gives its swap slots up
-    /// first.
+    /// Activates a page that is no candidate, unless it is locked into memory. If slots are short, or
+    /// if the page is locked into memory, the page first gives up its swap slots.
     fn activate_kept(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         let mlocked = page.word().has(Flags::MLOCKED);
@@ -186,7 +188,7 @@ impl<R: Release> Machine<R> {
             }
             if !folio.large {
                 if page.word().has(Flags::HWPOISON) {
-                    // The bad head of a page that has just been split.
+                    // The page is the bad head of a large page that has just been split.
                     self.unmap_bad(pfn);
                     return Fate::Gone;
                 }

@@ -73,7 +73,7 @@ impl<R: Release> Machine<R> {
     }
 
     /// Replaces every mapping of a locked page by a migration entry (`try_to_migrate`). Each entry
-    /// is cleared and then marked, under its lock. The caller flushes before it copies any byte.
+    /// is cleared and then filled anew, under its lock. The caller flushes before it copies any byte.
     /// Returns true if nothing maps the page any more.
     pub(crate) fn unmap_to_migration(&self, head: Pfn) -> bool {
         self.unmap_all_to_migration(std::iter::once(head));
@@ -105,8 +105,8 @@ impl<R: Release> Machine<R> {
                 let part = if folio.large { &self.frames[pfn] } else { page };
                 let word = part.word();
                 let exclusive = word.has(Flags::ANON_EXCLUSIVE);
-                // The put of the entry's reference takes the mark back too. The entry's lock keeps pins away,
-                // which alone look at the mark, until then.
+                // The put of the entry's reference then clears the exclusive mark too. Until then only a pin
+                // would look at the mark, and the entry's lock keeps pins away.
                 let merged = exclusive
                     && !folio.large
                     && self.merges_atomics()
@@ -378,7 +378,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Marks a page newer than its backing store (`folio_mark_dirty`). The caller holds a reference
+    /// Marks a page as newer than its backing store (`folio_mark_dirty`). The caller holds a reference
     /// that keeps the page in its place. The page lock is not needed; only the beginning of a
     /// write-back takes it.
     #[inline]

@@ -85,7 +85,7 @@ impl<R: Release> Machine<R> {
         self.split(pfn, None)
     }
 
-    /// Splits a page that is isolated, or the caller's own and on no list (`split_folio_to_list`).
+    /// Splits a page that is isolated, or that is the caller's own and on no list (`split_folio_to_list`).
     /// Lock and reference stay on the head. The other parts go to `list`, unlocked. Each has a
     /// reference of the same kind as the caller's: the isolation's, or a plain one.
     pub fn split_to_list(&self, head: Pfn, list: &mut Vec<Pfn>) -> Result<()> {
@@ -234,8 +234,8 @@ impl<R: Release> Machine<R> {
                 true => slot + (pfn.0 - head.0),
                 false => 0,
             };
-            // The part's flags and owner are stored before its count: pairs with the Acquire of
-            // `try_get`.
+            // The part's flags and owner are stored before its count. The Release that stores the count
+            // pairs with the Acquire of `try_get`.
             let describe = || {
                 part.separate(flags, owner, index, slot);
                 expect_inherited(word, part, pfn);

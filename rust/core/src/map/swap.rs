@@ -64,7 +64,7 @@ pub(crate) mod space;
 pub(crate) mod store;
 mod swapped;
 
-// Not in the explored build, whose pages have two words: these tests write bytes.
+// The explored build leaves these tests out: they write bytes, and its pages have only two words.
 #[cfg(all(test, not(feature = "explored")))]
 mod tests;
 

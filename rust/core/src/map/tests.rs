@@ -415,8 +415,8 @@ fn a_migration_entry_is_unmapped_and_forked_without_touching_its_page() {
     end(&machine, &[&space, &child]);
 }
 
-/// Runs `operation` while another thread is inside an access, and checks that it does not end
-/// before that access does.
+/// Runs `operation` while another thread is inside an access, and checks that the operation does not
+/// end before the access does.
 fn waits_for_accesses(machine: &Machine<Split>, operation: impl FnOnce() + Send) {
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {

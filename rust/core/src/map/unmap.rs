@@ -39,7 +39,7 @@ impl<R: Release> Machine<R> {
         self.may_go_on("munmap")?;
         self.drain_for_unmap();
         for pages in steps(pages) {
-            // Held against a fork, which must not copy an area whose pages are marked in part.
+            // The lock keeps a fork out: a fork must not copy an area of which only some pages are marked.
             let areas = space.areas.write();
             let marked = mark_unmapped(area, pages.clone());
             drop(areas);
@@ -59,7 +59,7 @@ impl<R: Release> Machine<R> {
     /// Ends a space: all areas are unmapped, and nothing can be mapped any more. A second call does
     /// nothing.
     pub fn exit(&self, space: &AddressSpace) {
-        // Cannot fail: it is never interrupted.
+        // The call cannot fail, because nothing interrupts it.
         let _ = self.exit_in_steps(space, || Ok(()));
     }
 
@@ -245,7 +245,7 @@ pub(super) struct Gather {
 
 const _: () = assert!(BATCH <= u32::BITS as usize);
 
-/// Cuts a range of pages into those that are unmapped at a time.
+/// Cuts a range of pages into the steps in which it is unmapped.
 fn steps(pages: Range<u32>) -> impl Iterator<Item = Range<u32>> {
     let end = pages.end;
     pages.step_by(STEP as usize).map(move |start| start..end.min(start.saturating_add(STEP)))

@@ -2,9 +2,9 @@
 //! entry would go on reading and writing the frame: after a copy its writes are lost, and after a free they
 //! hit another page.
 //!
-//! Only the explored build checks it, at the end of each operation of a program. So it finds a missing flush
-//! in every schedule, not only in those in which another thread uses the old entry at that moment. In every
-//! other build the functions are empty and cost nothing.
+//! Only the explored build makes this check, at the end of each operation of a program. So the check finds a
+//! missing flush in every schedule, not only in those in which another thread uses the old entry at that
+//! moment. In every other build the functions are empty and cost nothing.
 
 #[cfg(not(feature = "explored"))]
 mod empty;

@@ -62,9 +62,9 @@ impl<R: Release> Machine<R> {
         let Some(to) = to else { return Reclaimed { demoted: 0, freed: self.reclaim_pages(list) } };
         let (mut demotable, mut rest): (Vec<Pfn>, Vec<Pfn>) =
             list.into_iter().partition(|&pfn| self.may_demote(pfn));
-        // Reclaim subtracts the pages that it isolated itself, by the counters that it reads here:
-        // after the migration a frame may belong to another page. A large page may come back in
-        // parts.
+        // Reclaim isolated the pages, so reclaim itself subtracts them from the counters. It notes the
+        // counters here, because after the migration a frame may belong to another page. A large page may
+        // come back in parts.
         let mut moved: Vec<Isolation> = demotable.iter().map(|&pfn| self.isolation_of(pfn)).collect();
         if !demotable.is_empty() {
             let mut target = |src: Pfn| self.alloc_pages_nowait(to, self.frames[src].order()).ok();
@@ -77,7 +77,8 @@ impl<R: Release> Machine<R> {
             self.stats.node(node, NodeItem::PgdemoteDirect, pages);
             demoted += pages;
         }
-        // Pages that found no frame on the slower node are reclaimed as if that node did not exist.
+        // Pages that did not move, as for want of a frame there, are reclaimed as if there were no slower
+        // node.
         rest.append(&mut demotable);
         Reclaimed { demoted: demoted as u32, freed: self.reclaim_pages(rest) }
     }

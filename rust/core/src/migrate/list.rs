@@ -143,7 +143,8 @@ impl<R: Release> Machine<R> {
 
     /// Splits an isolated large page that cannot move as a whole. The parts go to `parts`, each
     /// isolated (`try_split_folio`). An asynchronous migration may hold the locks of other pages of
-    /// its batch, so it does not wait for this page's lock.
+    /// its batch, and the caller of an allocation that migrates may hold other page locks. Neither
+    /// waits for this page's lock.
     fn try_split(&self, head: Pfn, mode: Mode, parts: &mut Vec<Pfn>) -> bool {
         let page = &self.frames[head];
         match mode == Mode::Async || self.pressure.is_in(context::ALLOCATES) {
@@ -374,8 +375,9 @@ impl<R: Release> Machine<R> {
                 target.ended(pair.src, Outcome::Again);
                 again.push(pair.src);
             }
-            // Entries of these pages were away for a while. A thread that has unmapped one meanwhile found
-            // nothing to flush, and a processor would go on using the entry of before.
+            // Entries of these pages were replaced for a while. A thread that has unmapped such a page
+            // meanwhile found no entry to flush, so without this flush a processor could go on using the
+            // entry from before.
             self.tlb.flush();
         }
         pairs.len()

@@ -26,9 +26,9 @@ impl<R: Release> Machine<R> {
         let must_move = |pfn| self.profile.longterm_moves && self.is_for_movable(pfn);
         let _pins = self.profile.longterm_moves.then(|| self.pressure.enter(context::PINS));
         for attempt in 0..ATTEMPTS {
-            // The kernel pins a page that must move under the page-table locks, and the moved page too;
-            // each of these pins marks the page accessed. A page that moves is therefore accessed twice,
-            // and becomes active (recording o03-pinned-longterm).
+            // Under the page-table locks the kernel pins first the page that must move, and later the moved
+            // page; each of these pins marks the page accessed. A page that moves is therefore accessed
+            // twice, and becomes active (recording o03-pinned-longterm).
             let slowly = |pfn| attempt > 0 || must_move(pfn);
             let pfn = self.pin_found(area, index, PinKind::Pin, write, slowly)?;
             if !must_move(pfn) {
@@ -37,7 +37,7 @@ impl<R: Release> Machine<R> {
             let part = pfn;
             let pfn = self.frames.head(part);
             self.drain_for_pin(pfn);
-            // The pin keeps the page until it is isolated. It is dropped before the migration,
+            // The pin keeps the page until it is isolated. The pin is dropped before the migration,
             // because a pinned page cannot move.
             let isolated = self.isolate_by(pfn, Call::IsolateLruInWalk).is_ok();
             self.unpin(part, PinKind::Pin);
@@ -49,8 +49,8 @@ impl<R: Release> Machine<R> {
     }
 
     /// Drains the LRU batches if the page has a reference that its users do not account for,
-    /// because that reference may be a batch's. `LRU` does not tell: a page in a move batch is
-    /// still on its list, with `LRU` set (kernel 98c6d259319e).
+    /// because that reference may be a batch's. The flag `LRU` does not tell this: a page in a move
+    /// batch is still on its list, with `LRU` set (kernel 98c6d259319e).
     ///
     /// The kernel counts the pin as one reference. Where a pin takes 1024, the sum is never equal to
     /// the count, and the kernel always drains.

@@ -57,7 +57,8 @@ impl<R: Release> Machine<R> {
     ///
     /// # Errors
     /// In [`Moved::ret`]: `EINVAL` if the lengths differ, `ENODEV` for a node that does not exist or
-    /// has no memory online; what was queued before is still moved. `EINTR` if the call was interrupted.
+    /// has no memory online; pages that were queued before are still moved. `EINTR` if the call was
+    /// interrupted.
     pub fn move_pages(
         &self,
         space: &AddressSpace,
@@ -120,7 +121,7 @@ impl<R: Release> Machine<R> {
         let mut coming = Coming::default();
         for at in 0..total {
             if interrupted() {
-                // A page that was claimed last is still on its LRU list.
+                // The pages that were claimed last are still on their LRU lists (`Machine::isolate_to`).
                 self.end_isolations(list);
                 self.putback_movable_pages(list);
                 return Err(Errno::EINTR);
@@ -232,11 +233,11 @@ impl<R: Release> Machine<R> {
         if area.attributes(index).contains(Attributes::UNMAPPED) {
             return Lookup::Status(Errno::EFAULT);
         }
-        // The mapping's own reference keeps the page as long as the entry is locked, so no further
-        // one is taken.
         if !self.split_to_move(area, index) {
             return Lookup::Status(Errno::EBUSY);
         }
+        // The mapping's own reference keeps the page as long as the entry is locked, so the lookup
+        // takes none.
         let guard = area.lock(index);
         let pfn = match guard.pte().entry() {
             Entry::Present { zero: true, .. } => return Lookup::Status(Errno::EFAULT),

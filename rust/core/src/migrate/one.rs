@@ -225,8 +225,8 @@ impl<R: Release> Machine<R> {
                 page.locked(src)
             }
         };
-        // 4. The migration waits until the device has written the page: until then it reads the
-        // source frame.
+        // 4. The migration waits until the device has written the page: until then the device reads
+        // the source frame.
         if page.word().has(Flags::WRITEBACK) {
             if mode != Mode::Sync || !force {
                 return Err(if mode == Mode::Sync { Stop::Again } else { Stop::Failed });

@@ -267,8 +267,8 @@ proptest! {
     }
 }
 
-/// Under `putback` the sources go to a batch too: in a window after all its destinations, alone after their
-/// own. The comparison must see this.
+/// Under `putback` the sources go to a batch too. In a window they follow all destinations of the window;
+/// page by page, each source follows its own destination. The comparison must see this.
 #[test]
 fn the_comparison_sees_the_order_in_a_batch() {
     let setting =

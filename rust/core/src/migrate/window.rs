@@ -10,9 +10,9 @@
 //! * A page passes its own steps in the order of the table. All pages of the window are locked and unmapped
 //!   until their steps 10 to 12, so a thread that waits for one of them may wait for the others too, but for
 //!   nothing else.
-//! * Once all steps have run, the lists, batches and free frames are those that the pages would leave one
-//!   after the other. The batches get the destinations in the order of the pages, and the allocator the
-//!   sources. A page that drains the batch ends a run of step 9. A movable page outside of the LRU, which has
+//! * Once all steps have run, the lists, batches and free frames are as if the pages had moved one after the
+//!   other. The batches get the destinations, and the allocator gets the sources, in the order of the
+//!   pages. A page that drains the batch ends a run of step 9. A movable page outside of the LRU, which has
 //!   no step 9 and frees its source in step 8, is a window of its own.
 //! * A page that cannot be unmapped gives back its destination, which the next page then gets. A page that
 //!   looks pinned therefore ends a window of step 6.
@@ -134,8 +134,8 @@ impl<R: Release> Machine<R> {
             pair.moved = switched.map(|()| Outcome::Moved(dst));
         }
         let moved = || window.iter().filter(|pair| pair.moved.is_ok());
-        // 9. The destinations are queued for their lists before they are mapped, so that mapping a page into
-        // a locked area finds it there.
+        // 9. The destinations are queued for their lists before they are mapped: an entry in a locked area
+        // mlocks its page, which must be in a batch or on a list by then.
         let drains = |pair: &Pair| {
             pair.was_mapped && (self.profile.drain_after_move || pair.was_mlocked) && pair.moved.is_ok()
         };

@@ -17,7 +17,7 @@ pub trait MovableOps<R: Designed>: Send + Sync {
     fn isolate(&self, machine: &Machine<R>, pfn: Pfn) -> bool;
 
     /// Moves the content and the ownership from `from` to `to`; both are locked. On success `to` is
-    /// marked movable and holds the owner's reference, and `from` is unmarked and has lost it.
+    /// marked movable and holds the owner's reference, and `from` has lost its mark and that reference.
     /// After `EAGAIN` the core tries again later; after any other error the core calls
     /// [`MovableOps::putback`].
     fn migrate(&self, machine: &Machine<R>, from: Pfn, to: Pfn, mode: Mode) -> Result<(), Errno>;

@@ -164,7 +164,8 @@ impl PagePool {
         }
     }
 
-    /// Allocates a zeroed page of `node` for the pool. `ENOMEM` without a free page.
+    /// Allocates a zeroed page of `node` for the pool. `ENOMEM` without a free page, `EINVAL` if the pool
+    /// is closed.
     pub fn add<R: Release>(&self, machine: &Machine<R>, node: usize) -> Result<PoolPage> {
         let pfn = machine.alloc_pages(node, 0)?;
         machine.memory().zero_page(pfn);

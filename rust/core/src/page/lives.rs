@@ -9,11 +9,10 @@
 //! * "a page ends without sleepers": a thread that frees a page has woken every thread that slept on it.
 //! * "a page is woken in the life that it was changed in": a thread that wakes the sleepers of a page after
 //!   it has changed the page keeps it alive in between.
-//! * "a thread that waits for a page keeps its life": the lock that a thread waits for with a reference, and
-//!   the write whose end it waits for, are those of the page that it had.
-//! * "a thread that waits for a migration has no reference to its page": with it the migration that the
-//!   thread waits for fails, and fails again as often as it is tried. No thread is stuck, so no other rule
-//!   sees it.
+//! * "a thread that waits for a page keeps its life": after a thread has waited for the lock of a page, or
+//!   for the end of a page's write, the frame still holds the same page.
+//! * "a thread that waits for a migration has no reference to its page": with such a reference the migration
+//!   fails, and fails again as often as it is tried. No thread is stuck, so no other rule sees the mistake.
 //!
 //! Only schedules that are checked against all rules ([`Checks::All`](crate::explore::Checks::All)) follow
 //! lives. In every other build the functions are empty and cost nothing.

@@ -130,9 +130,9 @@ impl Page {
     /// found by an address alone (`migration_entry_wait`).
     ///
     /// The page may be freed during the sleep, and its frame used for another page. Then the next
-    /// unlock of that page wakes the sleeper; if the change came before the sleep, `still` has
-    /// returned false. The record can be read in either case, and the caller checks again the entry
-    /// that made it wait.
+    /// unlock of the other page wakes the sleeper. If the reason for the wait ended before the sleep,
+    /// `still` has returned false. The record can be read in either case, and the caller checks again
+    /// the entry that made it wait.
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn wait_unlocked(&self, still: impl Fn() -> bool) {
         park(&self.word, || self.sleeps(&still));

@@ -5,8 +5,8 @@
 //! these decisions. Its inputs are the changed bits of page words, the pages that are linked and unlinked,
 //! the lists of migrations at their beginning and at their end, and the contents that are written to swap.
 //! From them the reckoner computes each counter by the kernel's definition. At the end of a schedule the
-//! explorer compares the two. An event that is counted twice on a retry, not on a path of failure, as one
-//! page for a large page, or for another node shows as a difference, although no page is wrong.
+//! explorer compares the two. They differ, although no page is wrong, if an event is counted twice on a
+//! retry, not counted on a path of failure, counted once for a large page, or counted for another node.
 //!
 //! The table of the counters is in `docs/explorer.md`, "Counters".
 //!

@@ -187,7 +187,7 @@ impl Page {
         self.update(Word::with_access);
     }
 
-    /// Sets the number of accesses through files to zero.
+    /// Sets the number of accesses through files to zero, and clears `REFERENCED`.
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn forget_accesses(&self) {
         self.update(Word::without_accesses);
@@ -211,7 +211,7 @@ impl Page {
     }
 
     /// Does the same as [`Page::hand_out`], but does not refuse a poisoned frame. Returns false for
-    /// it, and the caller stays responsible for the frame, because it has to clean up first.
+    /// such a frame. The caller stays responsible for the frame, because it has to clean up first.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn hand_out_good(&self, pfn: Pfn, clear: Flags) -> bool {
@@ -293,8 +293,8 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn owner(&self) -> u32 {
-        // Relaxed: a reader without the page lock races with the free of the frame and its next use. It
-        // may look up the owner that it read, and reads the field again under the page lock.
+        // Relaxed: a reader without the page lock races with the free of the frame and its next use. Such
+        // a reader may look up the owner that it read, and reads the field again under the page lock.
         self.owner.load(Ordering::Relaxed)
     }
 
@@ -322,7 +322,7 @@ impl Page {
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn order(&self) -> u8 {
         // Relaxed: a reader that knows only a frame number races with the allocator, and may read the
-        // order of another use of the frame. It checks again with a reference or the zone lock.
+        // order of another use of the frame. The reader checks again with a reference or the zone lock.
         (self.extra.load(Ordering::Relaxed) & 0xf) as u8
     }
 

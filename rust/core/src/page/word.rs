@@ -62,8 +62,8 @@ bitflags::bitflags! {
         const SWAPBACKED = 1 << 12;
         /// The page is in the swap cache, which holds a reference.
         const SWAPCACHE = 1 << 13;
-        /// The page is to be reclaimed when its write-back ends. The first tail of a large page:
-        /// see `large`.
+        /// The page is to be reclaimed when its write-back ends. On the first tail of a large page
+        /// the flag has another meaning, see `large`.
         const RECLAIM = 1 << 14;
         /// The page is movable, and isolated from its owner.
         const ISOLATED = 1 << 15;

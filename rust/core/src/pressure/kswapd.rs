@@ -18,8 +18,8 @@ const HOPELESS: u32 = 16;
 impl<R: Release> Machine<R> {
     /// One run of a node's reclaiming daemon for blocks of 2^`order` frames (`balance_pgdat`): frees
     /// pages that were not used lately until the node's free frames reach the high watermark. Returns
-    /// the number of pages freed. Wakes the compacting daemon if the run has freed as many frames as the
-    /// wanted block needs, but not a block.
+    /// the number of pages freed. A run that has freed twice as many frames as the wanted block needs
+    /// leaves the making of the block to compaction, and wakes the compacting daemon at its end.
     ///
     /// `EINVAL` for a node or an order that does not exist.
     pub fn kswapd(&self, node: usize, order: u8) -> Result<u32> {
@@ -76,8 +76,9 @@ impl<R: Release> Machine<R> {
         self.nodes[node].wanted.failures.load(Ordering::Relaxed) >= HOPELESS
     }
 
-    /// The number of frames that a node lacks to a free block of the order above its high watermark, or 1
-    /// if it has the frames but no block; `None` if nothing is missing (`pgdat_balanced`).
+    /// The number of frames that must become free until the node has a block's worth of free frames above
+    /// its high watermark, or 1 if the node has the frames but no block; `None` if nothing is missing
+    /// (`pgdat_balanced`).
     fn missing(&self, node: usize, order: u8) -> Option<u32> {
         let found = &self.nodes[node];
         let zone = found.zone.lock();
@@ -89,8 +90,8 @@ impl<R: Release> Machine<R> {
     }
 
     /// Wakes the reclaiming daemons of the nodes that may serve an allocation (`wake_all_kswapds`). A node
-    /// without memory has no daemon. Where reclaim helps no more, an allocation that does not reclaim itself
-    /// has the node compacted instead.
+    /// without memory has no daemon. Where reclaim is hopeless or nothing is missing, an allocation that does
+    /// not reclaim itself wakes the compacting daemon instead, if it wants more than one frame.
     pub(crate) fn wake_kswapds(&self, want: Want) {
         for node in self.nodes_for(want).filter(|&node| self.nodes[node].blocks.online() > 0) {
             let wanted = &self.nodes[node].wanted;
@@ -112,12 +113,12 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Takes the order that waits for a node's reclaiming daemon. None waits after the call.
+    /// Takes the order that waits for a node's reclaiming daemon. No order waits after the call.
     pub fn take_wanted_kswapd(&self, node: usize) -> Option<u8> {
         Wanted::take(&self.nodes.get(node)?.wanted.kswapd).map(|order| order.min(MAX_ORDER))
     }
 
-    /// Takes the order that waits for a node's compacting daemon. None waits after the call.
+    /// Takes the order that waits for a node's compacting daemon. No order waits after the call.
     pub fn take_wanted_kcompactd(&self, node: usize) -> Option<u8> {
         Wanted::take(&self.nodes.get(node)?.wanted.kcompactd).map(|order| order.min(MAX_ORDER))
     }

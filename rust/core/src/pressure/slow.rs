@@ -97,7 +97,8 @@ impl<R: Release> Machine<R> {
 
     /// Reclaims pages for an allocation (`__alloc_pages_direct_reclaim`). Returns the number of frames
     /// that were freed, and the block for the allocation if one is free afterwards. A node that has
-    /// enough free memory to compact for a large block is left as it is, and counts as one frame.
+    /// enough free memory to compact for a large block is left as it is. If there is such a node and no
+    /// frame was freed, the number is 1.
     fn reclaim_directly(&self, want: Want) -> (u32, Option<Pfn>) {
         self.stats.event(Event::Allocstall, 1);
         let goal = SWAP_CLUSTER_MAX.max(1 << want.order);
@@ -142,7 +143,7 @@ impl<R: Release> Machine<R> {
             return (None, best);
         }
         let mut captured = None;
-        // Runs catch only blocks for movable pages.
+        // A run captures a block only for an allocation of movable pages.
         let captures = want.kind == MigrateType::Movable;
         for node in self.nodes_for(want) {
             let Ok((run, block)) = self.compact_and_capture(node, want.order, priority, (false, captures))
@@ -227,8 +228,8 @@ impl<R: Release> Machine<R> {
         if self.ask_balloon(want.order) {
             return Ok(None);
         }
-        // Writing to swap may free memory that an allocation without I/O cannot get, so it is no proof that
-        // the machine is out of memory. The kernel tries such an allocation again for ever.
+        // Writing to swap may free memory that an allocation without I/O cannot get, so the failure of such
+        // an allocation is no proof that the machine is out of memory. The kernel repeats it for ever.
         if self.pressure.is_in(context::NO_IO) {
             return Err(want.failed());
         }

@@ -16,8 +16,8 @@ pub mod context {
     /// The thread reclaims for an allocation. The allocation's caller may hold locks, so the thread
     /// waits for no lock that a caller may hold.
     pub const ALLOCATES: u32 = 4;
-    /// The thread pins pages for a long time (`PF_MEMALLOC_PIN`): what it allocates for their faults does
-    /// not move.
+    /// The thread pins pages for a long time (`PF_MEMALLOC_PIN`): the pages that its faults allocate do not
+    /// move.
     pub const PINS: u32 = 8;
 }
 
@@ -55,8 +55,8 @@ pub(crate) enum Effort {
     NoWait,
     /// One round of reclaim (`__GFP_NORETRY`).
     Once,
-    /// All rounds that may help, for blocks of up to 8 frames. If they do not help, the machine is out
-    /// of memory.
+    /// All rounds that may help, for a block of up to 8 frames; if they do not help, the machine is out of
+    /// memory. A larger block gets one round, and then the allocation fails.
     Usual,
     /// All rounds that may help, for blocks of any size. If they do not help, the allocation fails, and
     /// nobody is asked to give memory up for it (`__GFP_RETRY_MAYFAIL`).
@@ -167,9 +167,9 @@ impl Drop for InContext<'_> {
     }
 }
 
-/// The work that waits for the daemons of a node. Each daemon has a word: 0 while nothing waits, and the
-/// daemon sleeps on it; otherwise the largest order that an allocation has asked for, plus 1. The word of
-/// `kcompactd` also has the bit [`Wanted::CHECK`].
+/// The work that waits for the daemons of a node. Each daemon has a word, on which it sleeps. The word is 0
+/// while nothing waits; otherwise it is the largest order that an allocation has asked for, plus 1. The word
+/// of `kcompactd` also has the bit [`Wanted::CHECK`].
 #[derive(Debug)]
 pub struct Wanted {
     /// The word of `kswapd` (`kswapd_order`).
@@ -203,8 +203,8 @@ impl Wanted {
         word.fetch_and(!Self::CHECK, Ordering::Relaxed) & Self::CHECK != 0
     }
 
-    /// Raises a daemon's word to an order. Returns true if the word was 0: the daemon may sleep, and must
-    /// be woken.
+    /// Raises a daemon's word to an order. Returns true if no order waited in the word: the daemon may sleep,
+    /// and must be woken.
     pub(crate) fn raise(word: &AtomicU64, order: u8) -> bool {
         let new = u64::from(order) + 1;
         // Relaxed: the word is an order and publishes nothing. The daemon reads the state of the node

@@ -210,17 +210,18 @@ choice! {
         /// All other pages that one entry maps whole: base pages, and pages of the size of a huge
         /// entry.
         All = "all",
-        /// As `all`, with two exceptions. In private mappings only base pages with a single
-        /// reference, that of the mapping, get hints. Dirty pages of files get none.
+        /// As `all`, with two exceptions for base pages. In a private mapping a base page gets a hint only if
+        /// it has a single reference, that of the mapping. Dirty base pages of files get none.
         Sole = "sole",
-        /// Large pages, too, with two exceptions. In private mappings only pages that one process
-        /// maps and that cannot be pinned get hints. Dirty pages of files get none.
+        /// Large pages, too, with two exceptions, neither of which holds for pages of the size of a huge
+        /// entry. In private mappings only pages that one process maps and that cannot be pinned get hints.
+        /// Dirty pages of files get none.
         Unshared = "unshared",
     }
 }
 
 choice! {
-    /// The error for a lasting pin of a disk's file that is mapped. The file may have to write its
+    /// The error for a lasting pin of a disk's file that is mapped. The kernel may have to write the file's
     /// pages at any time, while the pin's holder changes them.
     FilePin {
         /// `EOPNOTSUPP`, for shared and private mappings, after the pages were faulted in.
@@ -253,8 +254,8 @@ choice! {
         Forgotten = "forgotten",
         /// The page is poisoned and counted, no process is signalled, and the result is `EBUSY`.
         Untold = "untold",
-        /// The page is poisoned and counted, the processes that map it are signalled, and the
-        /// result is `EHWPOISON`.
+        /// The page is poisoned and counted, and the result is `EHWPOISON`. The process that has just touched
+        /// the page is signalled, and the processes that want to know early.
         Told = "told",
     }
 }
@@ -285,8 +286,8 @@ choice! {
     /// The anonymous pages that a store may reuse instead of copying them, when the process's entry
     /// allows only reads.
     AnonReuse {
-        /// The pages to which a single entry leads, of page tables and of swap together, whatever
-        /// other references they have. No page is marked.
+        /// The pages to which a single entry leads, a page-table entry or a swap entry, whatever other
+        /// references they have. No page is marked.
         Mapcount = "mapcount",
         /// The pages marked `ANON_EXCLUSIVE`, and the pages on which there is no other reference.
         Exclusive = "exclusive",
@@ -306,7 +307,7 @@ choice! {
 choice! {
     /// The form in which compaction keeps the free memory to which pages are to move.
     CompactTargets {
-        /// As single frames, handed out from the highest one down.
+        /// As single frames, of which the one that was taken last is handed out first.
         Frames = "frames",
         /// As blocks, the smallest first and each from its first frame up.
         Blocks = "blocks",
@@ -319,7 +320,7 @@ choice! {
         /// The pin bit of the object's handle, and the lock of its zspage, which is taken before the
         /// class lock.
         Class = "class",
-        /// The lock of the zspage, which is found under the pool's lock.
+        /// The lock of the zspage. The zspage is found under the pool's lock.
         Pool = "pool",
     }
 }

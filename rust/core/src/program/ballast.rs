@@ -35,11 +35,11 @@ impl Ballast {
             machine.prefer(&area, number)?;
             for page in 0..PAGES {
                 machine.fault(&area, page, false)?;
-                // Node 0 also has files that the guest's system uses repeatedly. Their pages compete
-                // with a refaulted page: those on the active list with a file's page, those on the
-                // inactive list with an anonymous page. Without them, a page that was evicted from
-                // the other node would come back active, unlike in the recordings m71025/47 and
-                // m71096/26.
+                // Node 0 also has files that the guest's system uses repeatedly. The ballast's pages there
+                // stand for them, and are marked as accessed. Such pages compete with a refaulted page: those
+                // on the active list with a file's page, those on the inactive list with an anonymous page.
+                // Without them, a page that was evicted from the other node would come back active, unlike in
+                // the recordings m71025/47 and m71096/26.
                 if number == 0
                     && let Some(pfn) = machine.get_page_at(&area, page)
                 {

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
-/// The blocks `first` to `last`, or the first `keep` blocks of each group of `of`. Written `A`,
-/// `A-B` or `A-B/K:M`.
+/// The blocks `first` to `last`; of each group of `of` blocks among them only the first `keep`. The text is
+/// `A`, `A-B` or `A-B/K:M`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BlockRange {
     /// The first block.

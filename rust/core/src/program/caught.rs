@@ -39,7 +39,7 @@ pub(super) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, Stopped> {
     EXPECTED.set(before);
     result.map_err(|payload| {
         if is_stop(&*payload) {
-            // `stoppable` further up the stack catches it.
+            // `stoppable`, further up the stack, catches the stop.
             resume_unwind(payload);
         }
         let text = payload

@@ -142,8 +142,8 @@ impl<R: Release> Crew<R> {
         report
     }
 
-    /// Receives messages until all threads have ended or stopped. Returns their state if all of
-    /// them ended and no rule was broken.
+    /// Receives messages until all threads have ended or stopped. Returns the state of the threads if all of
+    /// them ended, no rule was broken, and the caller did not interrupt the run.
     fn collect(&self, options: &RunOptions, report: &mut RunReport) -> Option<Vec<Actor>> {
         let count = self.round_senders.len();
         let mut steps: Vec<Vec<Step>> = vec![Vec::new(); count];

@@ -1,6 +1,7 @@
-//! An operation that is interrupted leaves a machine that is whole. Each operation is ended at one of its
-//! questions after the other ([`ended`]): first the machine is checked, then the same operation runs to its
-//! end, and the machine is checked once more.
+//! An operation that is interrupted leaves a machine that is whole. A long operation asks now and then
+//! whether it is to end. The tests end each operation at one of these questions, another one in each run
+//! ([`ended`]). Then the machine is checked, the same operation runs to its end, and the machine is checked
+//! once more.
 
 use super::session::{Actor, Session, Step};
 use super::setup::Defaults;
@@ -10,8 +11,8 @@ use crate::release::{Packed, Putback, Release, Split};
 use crate::stat::NodeItem;
 use crate::sync::{Ordering, ended};
 
-/// Of the first questions of an operation the test takes each one. Of the later ones, which are asked for
-/// pages like those before, it takes fewer and fewer: all of them would take five minutes.
+/// The test ends an operation at each of its first questions, up to this number. Later questions are asked
+/// for pages like those before, so the test takes fewer and fewer of them: all would take five minutes.
 const ALL: u32 = 4;
 
 /// Frames of a node.

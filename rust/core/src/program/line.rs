@@ -80,7 +80,7 @@ impl<'a> Line<'a> {
 
     /// Takes the next positional word.
     pub(super) fn positional<S: Slot>(&mut self, field: &str) -> Result<S, ParseError> {
-        // A word that may be missing is not `key=value`.
+        // A positional word that may be missing never has the form `key=value`.
         let missing = |piece: &Piece<'_>| !S::REQUIRED && piece.text.contains('=');
         let word = match self.rest.first() {
             Some(piece) if !missing(piece) => Some(self.rest.remove(0)),

@@ -132,7 +132,8 @@ fn steps(
         let done = guarded(|| {
             observer.before(session, &actor);
             let mut step = session.step(&mut actor, op);
-            // Layouts are recorded on guests with a third node.
+            // Layouts are recorded on guests with a third node. Only these guests make page tables beside the
+            // script.
             if session.machine().nodes().len() > 2 && step.problem.is_none() {
                 step.findings.extend(session.make_page_tables(&actor, op).err().map(out_of_memory));
             }

@@ -74,7 +74,7 @@ pub struct Outcomes {
 /// The result of many rounds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StressReport {
-    /// The rounds, each on a fresh machine.
+    /// The number of rounds, each on a fresh machine.
     pub rounds: u64,
     /// The outcomes of the operations.
     pub outcomes: Vec<Outcomes>,

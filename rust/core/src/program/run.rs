@@ -88,7 +88,8 @@ fn session(config: &Config, program: &Program) -> Result<Session<Chosen>, SetupE
 struct Seen {
     ops: Vec<Op>,
     outcomes: Vec<Outcomes>,
-    /// The errnos of each operation that never had an effect, and the reason of its first failure.
+    /// The errnos of the failures of each operation before its first effect, and the reason of the first
+    /// failure.
     failed: Vec<Option<(BTreeSet<Errno>, String)>>,
     had_effect: Vec<bool>,
 }

@@ -28,6 +28,7 @@
 //! | `block_content` | the contents that are written to blocks of the zram device |
 //! | `check` | the audit with all handles, and the check of contents |
 //! | `answers`, `moments`, `subjects` | the check that the answer of an operation was true at some moment of it |
+//! | `alone` | the check that an operation that ran alone does not give up |
 //! | `refusal` | the check that no call fails because of a batch that it should have drained |
 //!
 //! The program itself is an [`Actor`], and so is each of its threads. The program's actor performs
@@ -37,8 +38,9 @@
 //! No operation can break the core: a request that a thread must not make, given its handles, is
 //! refused as a misuse. So every rule that the core finds broken is a fault of the core and not of
 //! the program. Each operation looks its page up again, and takes a reference under the lock of the
-//! entry, the owner or the table of handles that names the page. Only `try_get`, `look` and the isolation
-//! of a movable page use the bare frame number, as the kernel's own walkers do.
+//! entry, the owner or the table of handles that names the page. Only `try_get`, `look`, the isolation of a
+//! movable page and the operations on memory failure use the bare frame number, as the kernel's own walkers
+//! do.
 
 mod actor;
 #[cfg(feature = "explored")]
@@ -233,8 +235,8 @@ impl<R: Release> Session<R> {
         Auditor::default().audit(&self.machine, handles)
     }
 
-    /// Performs one operation. The fault that `fail` has asked for before it is armed as it begins, and ends
-    /// with it.
+    /// Performs one operation. A fault that an earlier `fail` has asked for is armed when the operation
+    /// begins, and ends with the operation.
     pub fn step(&self, actor: &mut Actor, op: &Op) -> Step {
         if let Op::Fail { fault, nth, times } = op {
             actor.fault = Some((*fault, *nth, *times));
@@ -310,12 +312,12 @@ impl<R: Release> Session<R> {
             Op::Query { pages } => self.query(actor, pages),
             Op::DrainCpu { cpu } => self.drain(Some(*cpu)).into(),
             Op::Drain {} => self.drain(None).into(),
-            // No operation here depends on time, and the observer reads the calls.
             Op::Trace { switch: Some(Tracing::Moves), .. } => {
                 // The guest's own work at this operation drains the batches.
                 self.machine.lru_drain_all();
                 Step::default()
             }
+            // No operation here depends on time. The observer reads the calls.
             Op::Sleep { .. } | Op::Trace { .. } => Step::default(),
             Op::Memblk { block, action, node } => self.memblk(*block, *action, *node),
             Op::Huge { node, n, size } => self.huge(*node, *n, *size),

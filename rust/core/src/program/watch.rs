@@ -77,8 +77,8 @@ impl Watch {
 
     /// Returns true if the caller stopped the program.
     pub fn is_interrupted(&self) -> bool {
-        // Relaxed: the request to stop, which is stored later, is what the threads act on; the reader is the
-        // thread that joins them, or reports why they stopped.
+        // Relaxed: the threads act on the request to stop, which is stored after this flag. The flag is read
+        // only by the thread that joins them, or that reports why they stopped.
         self.interrupted.load(Ordering::Relaxed)
     }
 }
@@ -111,8 +111,8 @@ pub(super) fn watched<T: Send + 'static>(
             Err(RecvTimeoutError::Timeout) => {}
         }
         match stop_requested_at {
-            // The thread itself waits for the crew at most twice: for its messages, and for the
-            // ends of its threads.
+            // The program's thread waits for its crew at most twice, for `GRACE` each time: for the
+            // messages of the crew's threads, and for their ends.
             Some(when) if when.elapsed() > 4 * GRACE => {
                 return Err(SetupError("the program does not stop: its threads still run".into()));
             }

@@ -310,7 +310,7 @@ choices! {
     pub enum MemoryModel {
         /// The order of the steps: sequential consistency.
         Sc = "sc",
-        /// That of x86: stores wait in a buffer of their thread (x86-TSO).
+        /// The order of x86: stores wait in a buffer of their thread (x86-TSO).
         Tso = "tso",
     }
 

@@ -1,6 +1,7 @@
-//! The design that the profile names, read at each step of a design. This costs one branch, and the
-//! code is compiled only once. It serves machines that are scripted, explored or counted, where a
-//! branch does not matter. Machines that are timed are compiled for their design.
+//! The design [`Chosen`] reads at each step which design the profile names, and does the step of that
+//! design. This costs one branch, but the code is compiled only once. `Chosen` serves machines that are
+//! scripted, explored or counted, where a branch does not matter. Machines that are timed are compiled for
+//! their design.
 
 use super::{Designed, Hook, HookLate, Left, Mine, Packed, Putback, Release, Split};
 use crate::machine::Machine;
@@ -12,11 +13,12 @@ use crate::profile::Design;
 #[derive(Debug)]
 pub struct Chosen;
 
-/// Generates from one list of the designs the states, and each function that chooses among the designs, so
-/// that a new design is one line of the list. `$d` is a dollar sign, for the macro that this macro defines.
+/// Generates the states of all designs, and each function that chooses among the designs, from one list. A
+/// new design is therefore one line of the list. `$d` is a dollar sign, for the macro that this macro
+/// defines.
 macro_rules! designs {
     ($d:tt $($design:ident $state:ident,)*) => {
-        /// The states of all designs, for a machine that may be of any.
+        /// The states of all designs, for a machine that may be of any design.
         #[derive(Default)]
         pub struct States {
             $($state: <$design as Designed>::State,)*

@@ -16,7 +16,8 @@ const MOST: usize = 64;
 /// needs one of them.
 pub(super) struct Freed<'a, R: Release> {
     machine: &'a Machine<R>,
-    /// True if each page is freed before the next one, as in a kernel whose calls were recorded.
+    /// True while the machine records its calls: each page is then freed before the next one is, as in the
+    /// recorded kernels.
     singly: bool,
     dead: ArrayVec<(Pfn, Word), MOST>,
 }
@@ -61,6 +62,7 @@ impl<'a, R: Release> Freed<'a, R> {
         for (pfn, _) in self.dead.drain(..) {
             let on = machine.node_of(pfn);
             // A large page goes to the buddy lists at once, and so do its good frames if one is poisoned.
+            // So the frames before it are given first.
             if machine.frames[pfn].order() > 0 || on != node {
                 give(machine, node, &mut frames);
                 node = on;

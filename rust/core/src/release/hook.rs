@@ -1,4 +1,5 @@
-//! `hook`: every put looks for a movable page before it drops. Considered and rejected in 2016.
+//! `hook`: every put looks for a movable page before it drops. The kernel's developers
+//! considered this design in 2016 and rejected it.
 //!
 //! The mark must not change between the look and the drop. Otherwise an owner could clear its mark
 //! and free its own state in between, and `released` would run for an owner that is gone. So a put

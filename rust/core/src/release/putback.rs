@@ -1,4 +1,4 @@
-//! `putback`: a migration ends in the same way on success and on failure. Linux 4.5.
+//! `putback`: a migration ends in the same way on success and on failure, as in Linux 4.5.
 
 use super::{Designed, Left, Release};
 use crate::machine::Machine;
@@ -24,7 +24,7 @@ impl Release for Putback {
         machine.frames[pfn].drop_refs(pfn, 1).into()
     }
 
-    /// The migrated page goes through a batch once more, although it has no users. It is queued
+    /// The old page goes through a batch once more, although it has no users. It is queued
     /// (+1), and the isolation's reference is dropped. The put of the drain frees it, right after
     /// the drain has linked it to a list.
     #[inline]

@@ -1,4 +1,5 @@
-//! `split`: a migration ends with a put on success, and with a putback on failure. Linux since 4.8.
+//! `split`: a migration ends with a put on success, and with a putback on failure, as in
+//! Linux since 4.8.
 
 use super::{Designed, Left, Release};
 use crate::machine::Machine;

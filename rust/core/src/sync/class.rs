@@ -14,7 +14,8 @@ pub enum LockClass {
     Failure,
     /// The areas of an address space (`mmap_lock`).
     Mmap,
-    /// Faults of an address space (shared) against fork and unmap (per-VMA locks).
+    /// Keeps fork, unmap and other changes, which take the lock for writing, apart from the faults of
+    /// the address space, which take it for reading (per-VMA locks).
     Faults,
     /// A file's size and content changes (`invalidate_lock`).
     Invalidate,

@@ -37,7 +37,7 @@ fn count(bump: impl FnOnce(&mut Ops)) {
     });
 }
 
-/// A flush of the TLB, which is counted.
+/// Counts a flush of the TLB.
 pub(super) fn tlb_flush() {
     count(|ops| ops.tlb_flushes += 1);
 }
@@ -51,7 +51,7 @@ fn count_lock(class: LockClass) {
     });
 }
 
-/// A fence of the native build, which is counted.
+/// Counts a fence, and executes it as the native build does.
 #[inline]
 pub fn fence(order: Ordering) {
     count(|ops| ops.fences += 1);

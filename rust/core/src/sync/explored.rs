@@ -102,8 +102,8 @@ impl ThreadSlot {
     }
 }
 
-/// True if everything is checked that can be ([`Checks::All`]). Outside of a schedule it is: a set-up runs
-/// once for all schedules.
+/// Returns true if all rules are checked ([`Checks::All`]). Outside of a schedule they always are, because a
+/// set-up runs only once for all schedules.
 #[inline]
 pub fn checks_all() -> bool {
     context().is_none_or(|context| context.options.get().checks == Checks::All)
@@ -118,13 +118,15 @@ pub fn operation(number: u32) {
     }
 }
 
-/// True if no other thread has taken a step in the operation that the calling thread performs, and none is in
-/// the middle of an operation. Not known, and so false, in a memory with store buffers.
+/// Returns true if no other thread has taken a step since the calling thread took the first step of its
+/// operation, and no other thread is in the middle of an operation. Returns false in a memory with store
+/// buffers, where this is not known.
 pub fn ran_alone() -> bool {
     context().is_some_and(Context::ran_alone)
 }
 
 /// Makes the stores of the calling thread visible to all threads, at the end of an operation of its program.
+/// Unwinds the thread if the schedule then has its verdict.
 pub fn note_operation_end() {
     if let Some(context) = context() {
         context.drain();

@@ -1,10 +1,10 @@
 //! Interruption of long operations. An interpreter runs its signal handlers only where it is asked to, so
 //! a long operation asks now and then, between two pages.
 //!
-//! The operation then ends as the kernel's does with a signal pending: the part that was done stays, isolated
-//! pages go back to their lists, and no lock stays held. From the moment at which the caller said that the
-//! operation ends, each further question gets the same answer, so that loops within loops end too. An
-//! operation that gives everything back after an error asks no questions.
+//! The operation then ends as one of the kernel does with a signal pending: the part that was done stays,
+//! isolated pages go back to their lists, and no lock stays held. From the moment at which the caller said
+//! that the operation ends, each further question gets the same answer, so that loops within loops end too.
+//! An operation that gives everything back after an error asks no questions.
 
 use super::expect_may_sleep;
 use std::cell::Cell;
@@ -99,7 +99,7 @@ pub(crate) mod ended {
     use std::cell::Cell;
 
     thread_local! {
-        /// The questions that are answered with no, before all others are answered with yes.
+        /// The number of questions that are answered with no before all others are answered with yes.
         static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
         static ENDED: Cell<bool> = const { Cell::new(false) };
     }

@@ -40,7 +40,8 @@ mod explored {
         static IN_FORCE: Cell<Option<Mutation>> = const { Cell::new(None) };
     }
 
-    /// True if any OS thread has ever had a defect in force. Most processes have none, and ask all the time.
+    /// True if any OS thread has ever had a defect in force. Most processes never have one, but ask all the
+    /// time, so this flag is read first.
     static ANY: AtomicBool = AtomicBool::new(false);
 
     /// Returns true if this defect is in force on the exploring thread.

@@ -171,7 +171,8 @@ pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     }
 }
 
-/// Like [`park`], but wakes at `until`; returns false if that time has passed.
+/// Like [`park`], but wakes at `until` at the latest, and looks for no stop. Returns false if that time
+/// has passed.
 pub fn park_until(word: &AtomicU64, validate: impl Fn() -> bool, until: std::time::Instant) -> bool {
     let key = std::ptr::from_ref(word).addr();
     let token = parking_lot_core::DEFAULT_PARK_TOKEN;
@@ -181,8 +182,8 @@ pub fn park_until(word: &AtomicU64, validate: impl Fn() -> bool, until: std::tim
     parked != parking_lot_core::ParkResult::TimedOut
 }
 
-/// Wakes the longest sleeper on `word`. `before_wake(unparked, more)` runs under the queue's
-/// lock, so it may clear a `waiters` bit without losing a thread that is about to sleep.
+/// Wakes the thread that sleeps longest on `word`. `before_wake(unparked, more)` runs under the
+/// queue's lock, so it may clear a `waiters` bit without losing a thread that is about to sleep.
 pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {
     let key = std::ptr::from_ref(word).addr();
     // SAFETY: as in `park`; the callback only writes to the borrowed word and does not panic.
@@ -228,7 +229,7 @@ pub fn spin_until(word: &AtomicU64, cond: impl Fn(u64) -> bool) -> u64 {
 }
 
 /// Reports that the calling thread has acquired the bit lock `key` (the address of its word, or the
-/// frame number) of `class`; `tried` if by a trylock. A no-op except in the explored build.
+/// frame number) of `class`; `tried` is true for a trylock. A no-op except in the explored build.
 #[inline(always)]
 pub fn acquired(_class: LockClass, _key: usize, _tried: bool) {}
 

@@ -10,8 +10,8 @@ thread_local! {
 
 /// Runs `work`, and lets its waits last at most `patience`: waits for migrations, for the page locks of
 /// faults and of file accesses, and for the pages of a zsmalloc pool. An operation that would wait longer
-/// fails with `EINTR`, has changed nothing, and can be called again. Under the explorer and in models such
-/// waits have no deadline.
+/// fails with `EINTR`, and can be called again. It has changed nothing, except that a reset of a zram device
+/// may have discarded blocks. Under the explorer and in models such waits have no deadline.
 pub fn patiently<T>(patience: Duration, work: impl FnOnce() -> T) -> T {
     struct Restore(Option<Instant>);
     impl Drop for Restore {

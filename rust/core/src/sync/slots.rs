@@ -59,8 +59,8 @@ impl ThreadSlot {
     /// Returns a free slot, or `None`.
     pub fn reserve() -> Option<ThreadSlot> {
         for (index, word) in SLOTS.iter().enumerate() {
-            // Acquire pairs with the release in `drop`: what the former holder of the slot wrote to
-            // slot-indexed tables happened before. Relaxed for the load: the exchange checks the value.
+            // Acquire pairs with the release in `drop`: the new holder of the slot sees all that the
+            // former one wrote to slot-indexed tables. Relaxed for the load: the exchange checks the value.
             let mut bits = word.load(Ordering::Relaxed);
             while bits != usize::MAX {
                 let free = (!bits).trailing_zeros();

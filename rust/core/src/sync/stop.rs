@@ -1,7 +1,7 @@
 //! Stops threads on request, even threads that wait.
 //!
-//! A caller that runs a program on its own threads must be able to join them even if one waits for
-//! a page lock that is never released. Such a thread works under a [`Stop`]. Once the stop is
+//! A caller that starts threads for a program must be able to join them, even if one of them waits
+//! for a page lock that is never released. Such a thread works under a [`Stop`]. Once the stop is
 //! requested, the thread's next check (in each wait, and at each [`stop_point`](super::stop_point))
 //! unwinds its stack up to [`stoppable`]. Locks and references that the thread held in the machine
 //! stay held, so the machine can only be dropped afterwards.

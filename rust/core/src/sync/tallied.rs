@@ -1,10 +1,10 @@
-//! The structure whose mutations only the counting build counts.
+//! The structure whose changes only the counting build counts.
 
 use super::ops::counts::Kind;
 use std::marker::PhantomData;
 
-/// A structure whose mutations the counting build counts. In this build the wrapper adds nothing to
-/// the structure.
+/// A structure whose changes the counting build counts. In all other builds, which use this file, the
+/// wrapper adds nothing to the structure.
 #[derive(Debug)]
 #[repr(transparent)]
 pub struct Tallied<T, K>(T, PhantomData<K>);
@@ -15,7 +15,7 @@ impl<T, K: Kind> Tallied<T, K> {
         Tallied(value, PhantomData)
     }
 
-    /// Gives access for a mutation, which the counting build counts.
+    /// Gives access for a change, which the counting build counts.
     #[inline]
     pub fn op(&mut self) -> &mut T {
         &mut self.0

@@ -86,7 +86,7 @@ pub struct Zram {
     pub(super) counts: Counts,
 }
 
-/// The counters of a device, in bytes or blocks.
+/// The counters of a device, in bytes, blocks or pages.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub stored: AtomicU64,

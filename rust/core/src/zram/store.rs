@@ -38,11 +38,11 @@ impl Zram {
     /// Writes a block (`zram_write_page`). The pool takes new frames from `node`, or from the nearest node
     /// that has some.
     ///
-    /// `EINVAL` for a block that the device does not have, or a device that was reset; `EBUSY` while another
-    /// thread resets it; `ENOMEM` if no frame is free, or the pool would exceed its limit; `ETXTBSY` if the
-    /// device is the swap space, whose pages the write would lose (`IS_SWAPFILE` in `blkdev_write_iter`;
-    /// kernels before 5.3 lose them). After an error the block keeps its old content, unless a reset
-    /// discards it.
+    /// `EINVAL` for a block that the device does not have, or a device that was reset or is being reset;
+    /// `EBUSY` if the reset is just closing the pool; `ENOMEM` if no frame is free, or the pool would exceed
+    /// its limit; `ETXTBSY` if the device is the swap space, whose pages the write would lose (`IS_SWAPFILE`
+    /// in `blkdev_write_iter`; kernels before 5.3 lose them). After an error the block keeps its old content,
+    /// unless a reset discards it.
     pub fn write<R: Release>(
         &self,
         machine: &Machine<R>,

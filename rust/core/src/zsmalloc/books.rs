@@ -68,8 +68,8 @@ impl Books {
         }
     }
 
-    /// Closes the class to further objects. False if it has an object, or a zspage that another
-    /// thread is setting up or freeing.
+    /// Closes the class to further objects. Returns false, and leaves the class open, if it has an
+    /// object, or a zspage that another thread is setting up or freeing.
     pub fn close(&mut self) -> bool {
         let busy = |zspage: &Zspage| zspage.used > 0 || zspage.group == OFF && zspage.isolated == 0;
         self.closed = !self.zspages.iter().any(busy);
@@ -203,7 +203,7 @@ impl Books {
         self.heads[..groups].iter().rev().copied().find(|&head| head != NONE)
     }
 
-    /// Takes a zspage for a compaction off its list: the emptiest one, out of which objects move, or
+    /// Takes a zspage off its list, for a compaction: the emptiest one, out of which objects move, or
     /// the fullest one with room, into which they move.
     pub fn isolate(&mut self, emptiest: bool) -> Option<u32> {
         let groups = &self.heads[1..usize::from(self.full())];
@@ -265,8 +265,8 @@ impl Books {
         self.at(number).isolated
     }
 
-    /// Counts a page of a zspage that was isolated. The first one takes the zspage off its list, so
-    /// that no object is added to it.
+    /// Counts one more isolated page of a zspage. The first one takes the zspage off its list, so
+    /// that no object is added to the zspage.
     pub fn add_isolated(&mut self, number: u32) {
         if self.at(number).isolated == 0 {
             self.remove(number);

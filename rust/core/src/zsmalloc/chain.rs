@@ -76,7 +76,7 @@ impl Chain {
     /// Releases the shared lock.
     pub fn read_unlock(&self, class: LockClass) {
         released(class, self.key());
-        // Release pairs with the Acquire of `try_write`: a migration copies the bytes that the
+        // Release pairs with the Acquire of `take`: a migration copies the bytes that the
         // user of an object has stored.
         self.lock.fetch_sub(1, Ordering::Release);
     }

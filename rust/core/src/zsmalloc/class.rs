@@ -2,7 +2,7 @@
 //! it holds.
 //!
 //! A class holds objects of 32 + 16·k bytes (k from 0 to 254). Neighbouring classes whose zspages
-//! have as many pages and as many objects are one class, that of the largest objects; otherwise
+//! have the same numbers of pages and of objects are one class, that of the largest objects. Otherwise
 //! zspages of two classes of the same geometry would stay half empty side by side.
 
 use crate::error::{Errno, Error, Result};

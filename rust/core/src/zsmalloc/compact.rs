@@ -23,7 +23,8 @@ type Held<'a> = (Option<WriteGuard<'a, ()>>, Guard<'a, Books>);
 impl ZsPool {
     /// Compacts all classes (`zs_compact`) and returns the number of pages of the zspages that became
     /// empty; 0 if another thread is compacting the pool. A zspage with a page that another thread
-    /// has locked is counted, too: it waits for [`ZsPool::free_empty`].
+    /// has locked is counted, too: it waits for [`ZsPool::free_empty`]. An interruption ends the
+    /// compaction early.
     pub fn compact<R: Release>(&self, machine: &Machine<R>) -> u64 {
         // Acquire pairs with the Release below.
         if self.counts.compacting.swap(1, Ordering::Acquire) != 0 {
@@ -49,8 +50,8 @@ impl ZsPool {
     }
 
     /// Releases the locks for a moment, so that other threads can use the class, and puts the freed
-    /// pages, which must not be put under the locks. Returns false as well if the compaction is to end
-    /// now.
+    /// pages, which must not be put under the locks. Returns the locks, taken again, and false if the
+    /// compaction is to end now.
     fn relax<'a, R: Release>(
         &'a self,
         machine: &Machine<R>,
@@ -64,8 +65,8 @@ impl ZsPool {
         (self.held(room), goes_on)
     }
 
-    /// The order of Linux before 6.4: an emptiest zspage is emptied into as many others as it
-    /// takes.
+    /// The order of Linux before 6.4: one of the emptiest zspages is emptied into as many other
+    /// zspages as are needed.
     fn compact_by_source<R: Release>(&self, machine: &Machine<R>, room: &ClassRoom) -> u64 {
         let mut pages = 0;
         let mut held = self.held(room);
@@ -106,7 +107,8 @@ impl ZsPool {
         pages
     }
 
-    /// The order of Linux from 6.4 on: a fullest zspage is filled from as many others as it takes.
+    /// The order of Linux from 6.4 on: one of the fullest zspages is filled from as many other
+    /// zspages as are needed.
     fn compact_by_target<R: Release>(&self, machine: &Machine<R>, room: &ClassRoom) -> u64 {
         let mut pages = 0;
         let mut target = None;
@@ -152,7 +154,7 @@ impl ZsPool {
         pages
     }
 
-    /// Takes the zspage's lock of a source, so that no thread uses an object of it. Under
+    /// Takes the lock of a source zspage, so that no thread uses an object of it. Under
     /// `ZsLocking::Class` the pin of each object serves instead, and nothing is locked here. Returns
     /// false if an object is in use and kernels of the profile do not wait for its user.
     fn lock_source(&self, room: &ClassRoom, number: u32) -> bool {

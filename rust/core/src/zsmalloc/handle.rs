@@ -36,7 +36,7 @@ impl Handle {
 /// | 1 | the handle is in use |
 /// | 2..=12 | the number of the object in its zspage |
 /// | 13..=40 | the frame in which the object begins |
-/// | 41..=63 | generation: how often the handle was freed |
+/// | 41..=63 | generation: how often the handle's number was freed |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(super) struct Place(u64);
 
@@ -167,7 +167,7 @@ impl Handles {
 
     /// The place of the object that has this number, which the caller's locks keep alive.
     pub fn place_of(&self, number: u32) -> Place {
-        // Relaxed: the class lock orders this with every change.
+        // Relaxed: the class lock orders this load with every change of the place.
         Place(self.cell(number).word.load(Ordering::Relaxed))
     }
 

@@ -102,8 +102,8 @@ impl ZsPool {
         }
         books.add_isolated(id.number);
         // Relaxed: the class lock and the page lock order this with the decrement. The class lock
-        // orders it with the load in `close`, too: `close` takes the lock of each class before, and
-        // from then on every zspage is empty.
+        // orders it with the load in `wait_for_isolated`, too: `close` takes the lock of each class
+        // before that load, and from then on every zspage is empty.
         self.counts.isolated.fetch_add(1, Ordering::Relaxed);
         true
     }
@@ -112,7 +112,7 @@ impl ZsPool {
     /// pool (`zs_pool_dec_isolated`).
     fn not_isolated(&self) {
         let Counter { closing, isolated } = Counter::of(self);
-        // SeqCst: as below. Read before the count, the mark may be missed, which is the defect.
+        // SeqCst: as below. The defect reads the mark before it lowers the count, and so may miss the mark.
         let early = mutated(Mutation::ClosingReadEarly) && closing.load(Ordering::SeqCst) == 0;
         // SeqCst: this thread lowers the count before it loads the mark, and the closing thread sets the
         // mark before it loads the count. So the closing thread finds the lower count, or this thread
@@ -210,8 +210,8 @@ impl ZsPool {
             }
         }
         chain.replace(page, to);
-        // The reference is taken before the locks are released. The zspage may be freed after the
-        // page lock is.
+        // The reference is taken before the locks are released: when the page lock is free, too,
+        // another thread may free the zspage.
         machine.frames[to].get(to);
         machine.set_movable(to, self.id, id.raw());
     }

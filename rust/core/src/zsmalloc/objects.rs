@@ -16,7 +16,7 @@ use crate::stat::NodeItem;
 use crate::sync::{LockClass, Mutation, Ordering, mutated};
 use arrayvec::ArrayVec;
 
-/// An object in use: it stays where it is until this is dropped (`zs_map_object`,
+/// An object in use. The object stays where it is until the mapping is dropped (`zs_map_object`,
 /// `zs_unmap_object`). The thread takes no other lock meanwhile, and does not sleep.
 #[derive(Debug)]
 #[must_use]
@@ -152,8 +152,8 @@ impl ZsPool {
     /// A fresh page with its lock held, on `node` or near it.
     ///
     /// A thread that walks over frame numbers may lock the fresh page for a moment. The caller may hold
-    /// a page lock and must not wait for another, so it then takes another page. The walking thread has
-    /// a reference, so the next allocation does not find the same page.
+    /// a page lock and must not wait for a second one, so it takes a different page then. The walking
+    /// thread has a reference, so the next allocation does not find the same page.
     fn locked_page<R: Release>(&self, machine: &Machine<R>, node: usize) -> Result<Pfn> {
         // The pool may be the memory of the swap space. If its allocation wrote to swap, the write would
         // allocate from the pool again.
@@ -177,7 +177,7 @@ impl ZsPool {
         };
         match self.locking {
             ZsLocking::Class => {
-                // The pin keeps the object alive and where it is.
+                // The pin keeps the object alive and at its place.
                 let place = self.handles.pin(handle)?;
                 let Some((class, chain, object)) = found(place) else {
                     self.handles.unpin(handle.number());
@@ -187,8 +187,8 @@ impl ZsPool {
                 Ok(Mapping { pool: self, class, chain, handle, object })
             }
             ZsLocking::Pool => {
-                // No object moves while the pool's lock is held shared. So it is held until the zspage's
-                // lock is held, too.
+                // No object moves while the pool's lock is held shared. So the pool's lock is held until
+                // the zspage's lock is held, too.
                 let _still = self.migrate.read();
                 let place = self.handles.place(handle)?;
                 let (class, chain, object) = found(place).ok_or_else(|| Handles::stale(handle))?;
@@ -204,7 +204,7 @@ impl ZsPool {
         }
     }
 
-    /// Frees an object (`zs_free`), and its zspage with the last one. `EINVAL` if the handle is
+    /// Frees an object (`zs_free`), and the zspage with its last object. `EINVAL` if the handle is
     /// stale.
     ///
     /// The caller may hold a page lock. If another thread has a page of the empty zspage locked, the
@@ -227,7 +227,8 @@ impl ZsPool {
         let mut books = room.books.lock();
         books.give(id.number, place.object());
         let empty = books.regroup(id.number);
-        // A zspage with isolated pages is freed after the last of them was put back or has migrated.
+        // A zspage with isolated pages is freed after the last of them was put back or has migrated. A
+        // zspage that is on no list for another reason is freed by the thread that compacts it.
         let isolated = books.isolated(id.number) > 0 || !books.is_listed(id.number);
         chain.read_unlock(self.zspage_lock());
         let freed = match empty && !isolated {
@@ -246,15 +247,15 @@ impl ZsPool {
         let found = self.zspage_of(machine, place.pfn()).and_then(|id| Some((id, self.room(id)?)));
         let (id, (room, _)) = found.ok_or_else(|| Handles::stale(handle))?;
         let mut books = room.books.lock();
-        // Nothing moves while the pool's lock is held, so another place means that another thread
-        // has freed the object.
+        // Nothing moves while the pool's lock is held, so a different place means that another
+        // thread has freed the object.
         if self.handles.place(handle).ok() != Some(place) {
             return Err(Handles::stale(handle));
         }
         drop(still);
         books.give(id.number, place.object());
         // The handle ends before the zspage may be freed. `map` takes the zspage's lock and then looks at
-        // the handle again: it finds the end of the handle, or its lock keeps the zspage.
+        // the handle again: either it finds that the handle has ended, or the zspage's lock keeps the zspage.
         self.handles.end(handle.number(), false);
         let freed = match books.regroup(id.number) && books.is_listed(id.number) {
             true => self.try_free_zspage(machine, room, &mut books, id.number),

@@ -18,7 +18,7 @@ pub struct ZsPool {
     pub(crate) id: OwnerId,
     pub(super) locking: ZsLocking,
     pub(super) groups: FullnessGroups,
-    /// True if a migration waits until no thread uses an object of the zspage.
+    /// True if a migration or a compaction waits until no thread uses an object of the zspage.
     pub(super) writer_waits: bool,
     pub(super) classes: Classes,
     pub(super) rooms: Box<[CachePadded<ClassRoom>]>,
@@ -76,7 +76,7 @@ impl ZspageId {
     }
 }
 
-/// The use of a pool, in pages.
+/// The use of a pool, in pages and objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ZsStats {
     /// Pages of all zspages (`zs_get_total_pages`).
@@ -94,7 +94,7 @@ pub struct ZspageCount {
     pub class: u16,
     /// Objects in use.
     pub objects: u16,
-    /// Pages.
+    /// Pages of each zspage.
     pub pages: u8,
     /// The number of such zspages.
     pub count: u32,

@@ -39,6 +39,7 @@ impl<T: Default> Growing<T> {
     }
 
     /// Makes a value, and its neighbours in the chunk, unless they exist. `ENOMEM` if the host has no memory.
+    /// The caller keeps `index` below [`Growing::MOST`].
     pub fn make(&self, index: usize) -> Result<()> {
         let (chunk, start) = Self::place(index);
         if self.chunks[chunk].get().is_none() {

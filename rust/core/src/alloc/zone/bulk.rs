@@ -4,9 +4,11 @@ use super::lists::is_free_block;
 use super::{MigrateType, Zone, expect_in_use};
 use crate::page::{Frames, Pfn};
 
-/// The records of the blocks with which the frame this many places ahead may merge are prefetched.
+/// While a frame is given back, the records of the buddies of the frame this many places ahead are
+/// prefetched.
 const BUDDIES: usize = 8;
-/// The records beside the blocks of the frame this many places ahead, on their lists, are prefetched.
+/// While a frame is given back, the records that are linked with those buddies on their free lists are
+/// prefetched for the frame this many places ahead.
 const LINKED: usize = 4;
 
 impl Zone {
@@ -55,11 +57,11 @@ impl Zone {
                 self.prefetch_linked(frames, ahead);
             }
             let neighbours = left.iter().zip(first.0..).take_while(|(pfn, number)| pfn.0 == *number).count();
-            // Within a pageblock, because frames of two pageblocks may be of two types.
+            // The block stays within a pageblock, because frames of two pageblocks may be of two types.
             let aligned = (first.0 - self.base.0).trailing_zeros().min(u32::from(self.blocks.order()));
             let order = neighbours.ilog2().min(aligned);
             let (block, rest) = left.split_at(1 << order);
-            // The first one is checked by `give`.
+            // The first frame is checked by `give`.
             block[1..].iter().for_each(|&pfn| expect_in_use(frames, pfn));
             self.give(frames, first, order as u8);
             left = rest;
@@ -75,10 +77,11 @@ impl Zone {
         }
     }
 
-    /// Starts loading the records beside these blocks on their lists, which merging unlinks them from.
+    /// Starts loading the records beside a frame's free buddies of the orders 0 and 1 on their lists. A
+    /// merge unlinks the buddy from these records.
     #[inline]
     fn prefetch_linked(&self, frames: &Frames, pfn: Pfn) {
-        // As in `Frames::prefetch_neighbours`: to read a record would be a step.
+        // Under the explorer and loom, to read a record would be a step, as in `Frames::prefetch_neighbours`.
         if cfg!(any(feature = "explored", loom)) {
             return;
         }
@@ -128,7 +131,8 @@ mod tests {
             let mut held: Vec<Pfn> = Vec::new();
             for (count, gives, at) in steps {
                 if gives && !held.is_empty() {
-                    // Half of the time frames that were taken one after the other, many of them neighbours.
+                    // Half of the time the frames are given in the order in which they were taken, so that
+                    // many of them are neighbours.
                     let from = at as usize % held.len();
                     let most = count.min(held.len() - from);
                     let given: Vec<Pfn> = match at % 2 {

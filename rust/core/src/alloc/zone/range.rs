@@ -47,8 +47,8 @@ impl Zone {
         }
         self.blocks.set_kind(number, kind);
         for (block, order) in listed {
-            // A block as large as the pageblock may merge with its neighbours from now on: after an
-            // isolation as if it were freed, otherwise only with those of its type.
+            // A block as large as the pageblock may merge with its neighbours from now on. After an
+            // isolation it merges as if it were freed, otherwise only with neighbours of its type.
             let across = old == MigrateType::Isolated;
             match order >= self.blocks.order() {
                 true => {
@@ -89,8 +89,8 @@ impl Zone {
         None
     }
 
-    /// Takes a range of frames, all free, out of the lists. Returns the first frame that is not
-    /// free, with nothing taken.
+    /// Takes a range of free frames out of the lists. If some are not free, nothing is taken, and the
+    /// error is the first of them.
     pub(crate) fn take_range(&mut self, frames: &Frames, range: Range<u32>) -> Result<(), u32> {
         if let Some(used) = self.first_in_use(frames, range.clone()) {
             return Err(used);
@@ -124,8 +124,8 @@ impl Zone {
 
     /// Takes a whole free block out of the lists for compaction (`__isolate_free_page`). Its frames
     /// belong to the caller, with the count zero. Returns false if the node's free memory would fall
-    /// to its lowest watermark. A pageblock of which at least half is taken becomes movable, because most of
-    /// its pages will be.
+    /// to its lowest watermark. An unmovable or reclaimable pageblock of which at least half is taken
+    /// becomes movable, because most of its pages will be.
     pub(crate) fn isolate_free_block(&mut self, frames: &Frames, number: u32, order: u8) -> bool {
         if self.free() <= self.watermarks.min + (1 << order) {
             return false;

@@ -11,7 +11,7 @@ impl Zone {
         &self.compaction
     }
 
-    /// The same, to be changed.
+    /// The compaction state of this node, to be changed.
     pub(crate) fn compaction_mut(&mut self) -> &mut Remembered {
         &mut self.compaction
     }
@@ -56,7 +56,7 @@ impl Zone {
         self.captures
     }
 
-    /// Counts a compaction that begins or ends to wait.
+    /// Counts a compaction that begins to wait for a block (1), or that waits no longer (-1).
     pub(crate) fn count_captures(&mut self, sign: i32) {
         self.captures = self.captures.wrapping_add_signed(sign);
     }
@@ -70,13 +70,13 @@ impl Zone {
             || self.blocks_ahead().any(|(ahead, of)| ahead >= order && serves(of))
     }
 
-    /// Returns true if an allocation of 2^`order` frames would find a block and leave the lowest watermark
-    /// (`zone_watermark_ok`).
+    /// Returns true if an allocation of 2^`order` frames would find a block, and would leave as many frames
+    /// free as the lowest watermark demands (`zone_watermark_ok`).
     pub(crate) fn has_block(&self, order: u8, kind: MigrateType) -> bool {
         self.free() >= self.watermarks.min + (1 << order) && self.would_serve(order, kind)
     }
 
-    /// The free blocks by order.
+    /// The number of free blocks of each order, without those of isolated pageblocks.
     fn free_blocks(&self) -> [u32; MAX_ORDER as usize + 1] {
         let mut blocks = [0; MAX_ORDER as usize + 1];
         for kind in MigrateType::ALL.into_iter().filter(|&kind| kind != MigrateType::Isolated) {
@@ -104,7 +104,8 @@ impl Zone {
     }
 
     /// The reason why an allocation of 2^`order` frames would fail, in thousandths: towards 0 for lack of
-    /// memory, towards 1000 because it is in pieces; -1000 if it would not fail (`fragmentation_index`).
+    /// memory, towards 1000 because the free memory is in pieces; -1000 if the allocation would not fail
+    /// (`fragmentation_index`).
     pub(crate) fn fragmentation_index(&self, order: u8) -> i32 {
         let (frames, total, suitable) = self.contiguous(order);
         match (total, suitable) {
@@ -124,8 +125,8 @@ impl Zone {
         }
     }
 
-    /// The share of the free memory that lies in blocks smaller than 2^`order` frames, in percent
-    /// (`extfrag_for_order`).
+    /// The share of the free memory that lies in blocks smaller than 2^`order` frames, in percent; 0 if
+    /// nothing is free (`extfrag_for_order`).
     pub(crate) fn fragmentation_score(&self, order: u8) -> u32 {
         let (frames, _, suitable) = self.contiguous(order);
         match frames {

@@ -14,14 +14,14 @@ pub struct Answer {
     pub acc: Vec<Access>,
     pub signals: (u32, u32),
     pub got: Option<u32>,
-    /// The number of times that the fault which was armed for the operation has struck. It is not compared,
-    /// but in an order the fault strikes as often.
+    /// The number of times that the fault which was armed for the operation has struck. The number is not
+    /// compared. When an order is tried, the fault strikes as often as in the schedule.
     pub struck: u8,
 }
 
 impl Answer {
     pub fn of(step: &Step) -> Answer {
-        // A process does not see whether the content is the last one: the content rules look at that.
+        // A process does not see whether it has read the latest content; the rules on content check that.
         let seen = |access: &Access| match access {
             Access::Sigbus | Access::Failed(_) => *access,
             _ => Access::Ok,
@@ -70,7 +70,8 @@ impl Answer {
         })
     }
 
-    /// The answer of a part, whether it is told of the page or of the whole.
+    /// The answer for the page of a part: its status, its call's result or, without them, the error of the
+    /// whole operation. For an access, only the result of the access.
     pub fn of_part(&self) -> (Option<i32>, Option<Access>) {
         let told = self.status.first().copied().flatten().or(self.calls.first().copied());
         let error = self.errno.map(|errno| -errno.0);

@@ -61,7 +61,7 @@ impl<'a> Merging<'a> {
                     return Err(differs(&due));
                 }
             }
-            // One answer for all parts: the first error.
+            // The operation has one answer for all its parts: the first error.
             None if part + 1 == all
                 && !own.1
                 && own.0 != whole.errno

@@ -12,7 +12,7 @@ const MOST: usize = 8;
 /// The units of a program's threads.
 pub fn units(program: &Program) -> Vec<Vec<Unit>> {
     let (sizes, files) = (sizes(program), files(program));
-    // Only an isolation notices whether a page waits in a batch.
+    // Only an isolation notices whether a page waits in a batch. Without one, drains need no units.
     let isolates =
         program.threads.iter().flat_map(|thread| &thread.ops).any(|op| matches!(op, Op::Isolate { .. }));
     let of = |ops: &Vec<Op>| {
@@ -69,7 +69,7 @@ fn files(program: &Program) -> Vec<Region> {
     program.ops().filter_map(file).collect()
 }
 
-/// The number of pages behind each name of a list.
+/// The number of pages of each region and of each owner, by its name.
 fn sizes(program: &Program) -> HashMap<String, u32> {
     let mut sizes = HashMap::new();
     for op in program.ops() {
@@ -89,7 +89,7 @@ fn parts(op: &Op, sizes: &HashMap<String, u32>, files: &[Region]) -> Vec<Op> {
         Op::Pin { .. } => return whole(),
         // The unmap of a whole region also removes its file.
         Op::Unmap { pages } if pages.pages.is_none() && files.contains(&pages.of) => return whole(),
-        // Every second page goes elsewhere.
+        // Every second page goes elsewhere, so the target of a page depends on its place in the call.
         Op::Move { options, .. } if options.contains(&MoveOption::Alt) => return whole(),
         Op::Punch { region, keep, of } => {
             let size = sizes.get(&region.to_string()).copied().unwrap_or(u32::MAX);

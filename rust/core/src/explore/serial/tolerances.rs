@@ -1,7 +1,7 @@
 //! The table of the effects of concurrent operations that no order of them has, each row with its reason.
 //!
-//! An operation that falls under a row may have had no effect, or it was performed and its answer is another
-//! one. Everything else must have an order.
+//! An operation that falls under a row may be left out of the order, or have another answer there than in the
+//! schedule. For all other operations the order must give the answers of the schedule.
 
 use super::Outcome;
 use super::answer::Answer;
@@ -12,7 +12,7 @@ use crate::program::{Advice, BlockAction, MbindOption, Op, Owner, PhysAction, Pr
 
 /// A row of the table.
 struct Tolerance {
-    /// The operations that may be refused.
+    /// The operations that the row is about.
     operation: fn(&Op) -> bool,
     /// The answers that are tolerated.
     answer: fn(&Answer) -> bool,
@@ -40,7 +40,8 @@ const TABLE: &[Tolerance] = &[
     Tolerance { operation: |op| matches!(op, Op::Look { .. }), answer: |_| true, beside: |_| true },
     // The pool grows and shrinks page by page, and the answer is its size at the end.
     Tolerance { operation: is_huge, answer: |answer| answer.errno.is_none(), beside: |_| true },
-    // A failure is found by a name, and handled by the number of the frame, whose page may have changed.
+    // A memory failure finds its frame by the name of a page, and handles the frame by its number. By then
+    // the frame may hold another page.
     Tolerance { operation: fails_frames, answer: is_failed, beside: |_| true },
     Tolerance { operation: fails_frames, answer: |_| true, beside: takes_entries },
     // A page is poisoned before it is unmapped and dropped.
@@ -49,9 +50,9 @@ const TABLE: &[Tolerance] = &[
         answer: |answer| answer.acc.contains(&Access::Sigbus),
         beside: fails_frames,
     },
-    // A failure splits a large page first, also if it is refused then.
+    // A memory failure splits a large page first, even if the failure is then refused.
     Tolerance { operation: is_move, answer: |_| true, beside: fails_frames },
-    // A soft offline is done if another failure has poisoned the frame meanwhile.
+    // A soft offline counts as done if another failure has poisoned the frame meanwhile.
     Tolerance { operation: fails_softly, answer: |answer| answer.errno.is_none(), beside: fails_frames },
     Tolerance { operation: fails_owned, answer: |_| true, beside: |_| true },
     // The free frames may be in the hands of another operation for a moment.
@@ -329,7 +330,7 @@ pub fn may_be_left_out(program: &Program, outcome: &Outcome, thread: usize, unit
         return true;
     }
     let whole = &outcome.answers[thread][unit.op];
-    // A call that looks at its whole range first does nothing to its other pages.
+    // A call that checks its whole range first, and fails, does nothing to the pages of the range.
     let failed_whole = unit.part.1 > 1 && whole.errno.is_some() && whole.part(0, unit.part.1).is_none();
     if failed_whole {
         return true;
@@ -339,9 +340,10 @@ pub fn may_be_left_out(program: &Program, outcome: &Outcome, thread: usize, unit
     fails_by_fault(answer, unit.part.1) || is_in_table(program, thread, op, answer)
 }
 
-/// True if a fault may be why this part of an operation on several pages was not done. The pages of a call
-/// are handled together, so the part at which a fault strikes is not the one at which it would strike if the
-/// parts ran one at a time; an order leaves out the parts that failed instead.
+/// True if a fault may be the reason why this part of an operation on several pages was not done. The pages
+/// of a call are handled together, so the part at which a fault strikes is not the one at which it would
+/// strike if the parts ran one at a time. Therefore no fault strikes in a part; an order may leave out the
+/// parts that failed instead.
 pub fn fails_by_fault(answer: &Answer, parts: usize) -> bool {
     parts > 1 && answer.struck > 0 && answer.is_failure()
 }
@@ -377,13 +379,13 @@ pub fn is_same_state(program: &Program, outcome: &Outcome, end: &Visible) -> Res
     let failed = |kind| some(kind, |answer| answer.errnos().next().is_some());
     // A soft offline whose migration has met a fault takes the frame all the same if its page is freed then.
     let met_fault = |kind| some(kind, |answer| answer.struck > 0);
-    // A failure finds its page by a name, and handles the frame that the name had at that moment.
+    // A memory failure finds its page by a name, and handles the frame that the page had at that moment.
     let fails = has(fails_frames);
-    // The moment of a split or a copy decides which parts of a large page move, and which of two sharers
-    // does.
+    // The moment of a split or a copy decides which parts of a large page move, and which of two sharers of
+    // a page has the page that moves.
     let large = program.setup.iter().any(|op| matches!(op, Op::Map { order: Some(_), .. }));
     let copies = program.ops().any(is_fork);
-    // A long-term pin moves its page off a movable node, also if it fails then.
+    // A long-term pin moves its page off a movable node, even if the pin fails afterwards.
     let pins = failed(|op| matches!(op, Op::Pin { .. }));
     let any_node = large || copies || pins || has(moves_any);
     // An unlock of memory that is dropped meanwhile may come before the drop or after it.
@@ -391,7 +393,7 @@ pub fn is_same_state(program: &Program, outcome: &Outcome, end: &Visible) -> Res
     // Lazily freed memory is lost or kept, as its write comes after the advice or before.
     let any_content = has(|op| matches!(op, Op::Madv { advice: Advice::Free, .. }));
     for (name, due) in &outcome.end.pages {
-        // A page that only one of the ends has is one of a child: a fork comes before or after an unmap.
+        // A page that only one of the two end states has is a child's: a fork comes before or after an unmap.
         let Some((_, given)) = end.pages.iter().find(|(other, _)| other == name) else { continue };
         let no_page = due.node.is_none() || given.node.is_none();
         let poisoned = fails && (due.poisoned || given.poisoned);

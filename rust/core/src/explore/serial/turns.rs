@@ -34,11 +34,11 @@ pub struct Turn {
     pub performed: bool,
 }
 
-/// The order that the threads of an oracle follow. No use of it is a step.
+/// The order that the threads of an oracle follow. No access to it is a step of the explorer.
 #[derive(Debug)]
 pub struct Turns {
     units: Vec<Vec<Unit>>,
-    /// The beginning of the order; then the threads follow one after the other.
+    /// The beginning of the order. Behind it the threads run one after the other.
     wanted: RefCell<Vec<Turn>>,
     taken: RefCell<Vec<(Turn, Option<Answer>)>>,
     blocked: Cell<Option<usize>>,
@@ -57,8 +57,8 @@ impl Turns {
         }
     }
 
-    /// Lets faults strike as often as they have struck in the schedule, where another thread may have made
-    /// the step needless that was to fail.
+    /// Lets faults strike as often as they have struck in the schedule. A fault may have struck less often
+    /// there than it was armed for, if another thread made the step needless that was to fail.
     pub fn strikes(&self, answers: &[Vec<Answer>]) {
         let of = |answers: &Vec<Answer>| answers.iter().map(|answer| answer.struck).collect();
         self.struck.replace(answers.iter().map(of).collect());
@@ -91,7 +91,7 @@ impl Turns {
         self.taken.borrow().clone()
     }
 
-    /// The place whose thread had to wait.
+    /// The first place in the order at which a thread had to wait, or another thread took the turn.
     pub fn blocked(&self) -> Option<usize> {
         self.blocked.get()
     }
@@ -102,7 +102,7 @@ impl Turns {
         self.blocked.set(Some(self.blocked.get().map_or(place, |before| before.min(place))));
     }
 
-    /// The thread whose turn it is; the lowest with units left behind the end of the order.
+    /// The thread whose turn it is. Behind the end of the order it is the lowest thread that has units left.
     fn due(&self) -> Option<usize> {
         let taken = self.taken.borrow();
         if let Some(turn) = self.wanted.borrow().get(taken.len()) {
@@ -111,7 +111,7 @@ impl Turns {
         self.next_after(&taken).map(|turn| turn.thread.into())
     }
 
-    /// The turn that follows these turns behind the end of the order.
+    /// The turn that follows the turns in `taken`, if the prescribed order has ended with them.
     pub fn next_after(&self, taken: &[(Turn, Option<Answer>)]) -> Option<Turn> {
         let done =
             |thread: usize| taken.iter().filter(|(turn, _)| usize::from(turn.thread) == thread).count();

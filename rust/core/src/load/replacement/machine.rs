@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 /// Additional frames for per-CPU arrays and batches.
 const SPARE: u32 = 1024;
-/// The reclaims for one request that may free no page before the run gives up. The first ones may
-/// only deactivate pages.
+/// The number of reclaims without a freed page after which the run gives up at a request. The first
+/// reclaims may only deactivate pages.
 const PATIENCE: u32 = 8;
 
 /// A memory whose pages a machine replaces.

@@ -2,8 +2,8 @@
 //!
 //! With batches of one page a machine under one of these policies evicts in the textbook's order: no page
 //! waits in a batch, none is active, and reclaim takes the page that the list offers. Then the order of the
-//! pages is all that the machine contributes, and arrays keep it without a record, a lock or a reference a
-//! page. A test holds every count to those of a machine ([`super::machine`]).
+//! pages is all that the machine contributes, and arrays keep this order without a record, a lock or a
+//! reference for each page. A test compares every count with that of a machine ([`super::machine`]).
 
 use super::Events;
 use crate::error::Result;
@@ -83,9 +83,9 @@ pub(super) struct ByUse {
     events: Events,
 }
 
-/// The position that is no page's.
+/// The position that is no page's. Lower numbers in the place of a link are states.
 const ENDS: u32 = 2;
-/// The position of page 0. Lower numbers in the place of a link are states.
+/// The position of page 0.
 const FIRST: u32 = ENDS + 1;
 
 impl ByUse {

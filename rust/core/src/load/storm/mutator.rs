@@ -282,7 +282,7 @@ impl Mutator {
         self.rebuild(machine, room)
     }
 
-    /// Unmaps a room and maps another one under its page numbers.
+    /// Unmaps a room and maps another one under its page numbers. If memory is short, the room stays.
     fn rebuild<R: Release>(&mut self, machine: &Machine<R>, room: usize) -> Result<(), Finding> {
         let home = &self.place.homes[self.terms.me as usize];
         let old = &self.rooms[room];

@@ -9,7 +9,7 @@ use std::sync::Arc;
 pub(super) const FAMILY_PAGES: u32 = 256;
 /// Pages of each mutator in the space that is forked.
 pub(super) const NURSERY_PAGES: u32 = 32;
-/// Pages mapped and unmapped at once.
+/// Pages of a room, which are mapped and unmapped together.
 pub(super) const ROOM_PAGES: u32 = 64;
 /// Writes that each page gets before the first round.
 pub(super) const FIRST_WRITES: u32 = 16;

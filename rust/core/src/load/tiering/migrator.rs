@@ -46,7 +46,7 @@ impl Migrator {
     }
 
     /// Demotes pages if the fast node is short of free frames, then promotes pages. Returns false
-    /// if neither was needed.
+    /// if neither was needed. Under a policy of the user, its orders are carried out instead.
     pub fn step<R: Release>(&mut self, machine: &Machine<R>) -> bool {
         // The strike is a soft offline, because no user of this load may notice it.
         if self.poison.strikes() {
@@ -69,7 +69,7 @@ impl Migrator {
     }
 
     /// Carries out an order of the policy; the first migrator also asks the policy for new ones.
-    /// Returns false if there was no order.
+    /// Returns false if there was no order and the policy was not asked.
     fn follow<R: Release>(&mut self, machine: &Machine<R>, director: &Director) -> bool {
         let decided = self.mailbox == 0 && director.decide(machine, &self.place.area, self.batch);
         let order = director.next();

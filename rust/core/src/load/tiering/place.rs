@@ -9,7 +9,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Place {
     pub area: Arc<Area>,
-    /// Hot pages of slow nodes, one mailbox for each migrator.
+    /// One mailbox for each migrator. A letter is the number of a hot page on a slow node.
     pub mailboxes: Vec<Lock<Vec<u32>>>,
     /// The user's policy, if there is one.
     pub director: Option<Director>,

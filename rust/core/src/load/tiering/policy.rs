@@ -118,8 +118,8 @@ impl Director {
         self.waiting() >= 2 * self.epoch && self.failed.lock().is_none()
     }
 
-    /// Returns the number of accesses that the policy was not given yet. The policy may have been
-    /// given hits of a step that is still running.
+    /// Returns the number of accesses that the policy was not given yet. The number is too low, at
+    /// least 0, while a step runs of which the policy was given some hits already.
     fn waiting(&self) -> u64 {
         // Relaxed for `given`: only one thread writes it, and the users that wait for it read it
         // again. Acquire: see `made`.

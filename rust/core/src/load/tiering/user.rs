@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 /// Accesses of one step. The thread notices a stop only between two steps.
 const ACCESSES: u32 = 256;
-/// Touches after which a slow page is hot, counted from its last request. A touch is a run of
-/// accesses to one page, so that a loop over the page counts once.
+/// Touches after which a slow page is hot, counted from the last letter about the page. A touch is a
+/// run of accesses to one page, so that a loop over the page counts once.
 const HOT: u8 = 2;
 /// The most letters of a mailbox. A letter to a full mailbox is dropped, as the kernel limits the
 /// rate of its promotions.
@@ -30,7 +30,7 @@ pub(in crate::load) struct User {
     backed: bool,
     mailbox: usize,
     counts: Counts,
-    /// Touches of slow pages since their last request, by page.
+    /// Touches of slow pages since the last letter about them, by page.
     touched: Vec<u8>,
     last: u32,
 }
@@ -69,7 +69,7 @@ impl User {
         &self.part
     }
 
-    /// Makes some accesses, unless the migrators are behind.
+    /// Makes some accesses, unless the migrators or the policy are behind.
     pub fn step<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         let place = Arc::clone(&self.place);
         let director = place.director.as_ref();

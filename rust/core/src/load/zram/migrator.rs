@@ -14,7 +14,8 @@ use crate::release::Release;
 use crate::rng::Rng;
 use std::sync::Arc;
 
-/// The number of draws after which no page is swapped in, because nearly all pages are in memory.
+/// The most draws of a page to swap in. If none of the drawn pages is swapped out, nearly all pages are in
+/// memory, and no page is swapped in.
 const DRAWS: u32 = 16;
 /// One step in this many begins with a compaction of zsmalloc's objects.
 const OBJECTS_EVERY: u32 = 16;

@@ -1,5 +1,5 @@
-//! A user accesses pages, most of them in a window that wanders over all pages, and reclaims old ones
-//! when few frames are free.
+//! A user accesses pages, mostly in a window that wanders over all pages, and reclaims old pages when few
+//! frames are free.
 
 use super::pages::Pages;
 use crate::load::fault::Finding;
@@ -41,7 +41,8 @@ impl User {
         User { pages, rng: Rng::new(0, 0), counts: Counts::default(), window: 0 }
     }
 
-    /// Makes some accesses: one in eight anywhere, the others in the window. One in three is a write.
+    /// Reclaims old pages if few frames are free, and then makes some accesses: one in eight anywhere, the
+    /// others in the window. One in three is a write, to the user's own page near the chosen one.
     pub fn step<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         let User { pages, rng, .. } = self;
         let count = pages.count();

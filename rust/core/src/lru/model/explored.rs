@@ -1,5 +1,5 @@
-//! The model of the explored build. The vectors lie in the locks of the real lists and batches, so that they
-//! are put back with them after each schedule; they are shared until a schedule changes them.
+//! The model of the explored build. The vectors lie in the locks of the real lists and batches, so that the
+//! model is restored with the real ones after each schedule. A vector is shared until a schedule changes it.
 
 use super::Verb;
 use crate::page::{Flags, Frames, List, Pfn};
@@ -9,14 +9,15 @@ use std::cell::RefCell;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// Longer lists are compared at their ends alone.
+/// Lists with more pages than this are compared by their lengths and their two ends alone.
 const LONG: usize = 64;
 
 /// The model of a node's lists: head first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lists(Arc<Vec<Vec<Pfn>>>);
 
-/// The digest of an end state leaves the model out: it equals the real lists, or does not follow them.
+/// The digest of an end state leaves the model out. Where everything is checked, the model equals the real
+/// lists; elsewhere it does not follow them.
 impl Hash for Lists {
     fn hash<H: Hasher>(&self, _: &mut H) {}
 }
@@ -37,7 +38,7 @@ impl Lists {
     }
 
     /// Reports the change of a page. `place` is the number of the list that the page's flags name now, and
-    /// the real list; `None` if they name the unevictable list.
+    /// the real list; `None` if they name the unevictable list, or under `mglru` no generation.
     pub(crate) fn tell(&mut self, frames: &Frames, verb: Verb, pfn: Pfn, place: Option<(usize, &List)>) {
         if !checks_all() {
             return;

@@ -12,7 +12,7 @@ use crate::sync::explored::{
 };
 
 impl BatchKind {
-    /// Keys reserved for one page on one CPU; there is one key for each batch.
+    /// The number of keys reserved for one page on one CPU: one for each batch, and one that is not used.
     const ALL: usize = 8;
 
     /// The key of a page that waits in this batch of a CPU.
@@ -36,7 +36,8 @@ pub(in crate::lru) fn settled(cpu: usize, pfn: Pfn, kind: BatchKind) {
     end_pending(kind.key(cpu, pfn));
 }
 
-/// The number of the next step if a drain of one CPU is checked. The call is no look at the batches.
+/// The number of the next step if a drain of one CPU is checked. Unlike [`now`], the call does not count as a
+/// look at the batches, so the search does not reorder steps for its sake.
 pub(in crate::lru) fn next_step_if_checked() -> Option<u32> {
     next_step().filter(|_| checks_all())
 }
@@ -49,8 +50,8 @@ pub(in crate::lru) fn now() -> Option<u32> {
 impl<R: Release> Machine<R> {
     /// Reports a page that waits in a batch while the batches are off.
     pub(in crate::lru) fn expect_no_batches(&self) {
-        // The result depends on what other threads queue and drain. The mark tells the explorer so;
-        // it must try the check in each order with their steps.
+        // The result depends on what other threads queue and drain. The mark tells this to the explorer,
+        // which must try the check in each order with the steps of those threads.
         mark_pending();
         for (number, cpu) in self.cpus.iter().enumerate() {
             if cpu.batches.glance(|batches| !batches.is_empty()) == Some(true) {

@@ -54,9 +54,9 @@ impl<R: Release> Machine<R> {
         Some(page.word()).filter(|word| word.has(Flags::FILE))
     }
 
-    /// Puts a new, locked page into a slot that holds none (`filemap_add_folio`). Returns the
-    /// shadow that an eviction has left there, if any. `None`, with the page unchanged, if another
-    /// thread has filled the slot first.
+    /// Puts a new, locked page into a slot that holds none (`filemap_add_folio`). Returns `Some` with
+    /// the shadow that an eviction has left there, if any; returns `None`, with the page unchanged,
+    /// if another thread has filled the slot first.
     pub(super) fn cache_insert(&self, file: &File, index: u32, pfn: Pfn) -> Option<Option<Shadow>> {
         let page = &self.frames[pfn];
         let describe = || {
@@ -231,8 +231,8 @@ impl<R: Release> Machine<R> {
     }
 
     /// Clears the file's flags of a page that has left its slot, and adjusts the counters. The
-    /// flags are cleared in one step, so that a concurrent [`Machine::set_page_dirty`] is counted
-    /// for the file, and taken off again here, or not at all.
+    /// flags are cleared in one step, so that a concurrent [`Machine::set_page_dirty`] is either
+    /// counted for the file and taken off again here, or not counted at all.
     fn forget_file(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         let word = page.clear(OF_FILE);
@@ -275,9 +275,9 @@ impl<R: Release> Machine<R> {
     }
 }
 
-/// Checks, in the explored build only, a page that leaves its slot. A device that still writes it would go on
-/// reading the frame for a file that has another page by then, or none. An entry that still maps it would
-/// lead to a page that no lookup of the file finds (`filemap_unaccount_folio`).
+/// Checks, in the explored build only, that a page that leaves its slot is neither under writeback nor
+/// mapped. A device would otherwise go on reading the frame for a file that has another page by then, or
+/// none. An entry would map a page that no lookup of the file finds (`filemap_unaccount_folio`).
 fn expect_idle(page: &Page, pfn: Pfn, word: Word) {
     if cfg!(feature = "explored") && word.has(Flags::WRITEBACK) {
         broken("a page under write-back stays in its file", format_args!("page {pfn} ({word})"));

@@ -23,10 +23,10 @@ impl File {
         self.lost_pages.lock().contains(&index)
     }
 
-    /// Says what is wrong with the reports of lost data, if anything is: each loss makes at most one sync
-    /// fail, and a write that has failed makes one fail, or will. For a machine at rest; exact in the
-    /// explored build alone. A page that becomes dirty while memory failure handles it is lost without a
-    /// note.
+    /// Says what is wrong with the reports of lost data, if anything is. The rules: each loss makes at most
+    /// one sync fail; and after a failed write a sync has failed, or the next one will. For a machine at
+    /// rest; exact in the explored build alone. A page that becomes dirty while memory failure handles it is
+    /// lost without a note.
     pub fn wrong_losses(&self) -> Option<&'static str> {
         let [noted, told, failed] = [0, 1, 2].map(|number| self.losses[number].get());
         // Relaxed: no thread uses the file any more.

@@ -16,8 +16,8 @@ use crate::sync::{Mutation, mutated};
 
 impl<R: Release> Machine<R> {
     /// Makes the file's page ready for an empty entry, and reads the page in if necessary. The caller
-    /// holds no lock but `faults`, shared. With `retry`, a fault that has read from a disk begins
-    /// again, as in the kernel.
+    /// holds no lock but `faults`, shared. With `retry`, a fault that needs a copy and has read from a
+    /// disk allocates the copy's frame anew, because the kernel's fault begins again then.
     pub(in crate::map) fn ready_file_page(
         &self,
         area: &Area,

@@ -21,7 +21,7 @@ impl<R: Release> Machine<R> {
     ///
     /// `EFAULT` for a range beyond the end, `ENOMEM` without a free frame, `EBADF` for a removed
     /// file, `EIO` for a page of a memory file system whose frame is bad or if the disk or the swap
-    /// space fails, `EINTR` if the caller is killed.
+    /// space fails, `EINTR` if the caller is killed or the deadline of a wait for a page lock passes.
     pub fn file_read(&self, file: &File, offset: u64, into: &mut [u8], node: usize) -> Result<()> {
         let _inside = self.enter_file(file)?;
         for piece in pieces(file.pages(), offset, into.len())? {
@@ -140,8 +140,8 @@ impl<R: Release> Machine<R> {
                 }
                 self.put(pfn);
             }
-            // Both tests use the value `seen` of one lookup. With a second load, a page that moves
-            // between memory and swap meanwhile could look like a hole.
+            // The lookup above and the test for a hole use one value of the slot, `seen`. With a second
+            // load, a page that moves between memory and swap meanwhile could look like a hole.
             None if !file.is_written_back() && seen == Slot::Empty => {
                 // The size is read after the slot: a truncation sets the size before it empties the
                 // slot.

@@ -36,7 +36,7 @@ impl<R: Release> Machine<R> {
             let why = format!("a file of {size} pages cannot be shortened to {pages}");
             return Err(Error::new(Errno::EINVAL, why));
         }
-        // From the end on, some pages at a time.
+        // The file is shortened from its end, some pages at a time, so that an interruption is heard.
         loop {
             size = pages.max(size.saturating_sub(STEP));
             self.truncate_pages(file, size);
@@ -132,7 +132,7 @@ impl<R: Release> Machine<R> {
             }
         }
         if result != Evicted::default() {
-            // The kernel looks pages up in batches, and puts each batch through a local drain.
+            // The kernel looks pages up in batches, and drains the local CPU when it puts a batch.
             self.lru_drain_local();
         }
         result

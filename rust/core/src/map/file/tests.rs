@@ -1,4 +1,4 @@
-//! The rules of files, one test each, on one thread. Recordings are named where they hold the rule.
+//! The rules of files, one test each, on one thread. A comment names the recording that shows a rule.
 
 use super::{Evicted, File, FileKind, FileMap};
 use crate::audit::{Handle, Holder, Ledger};

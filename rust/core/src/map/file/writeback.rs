@@ -48,8 +48,8 @@ impl<R: Release> Machine<R> {
         let inside = self.enter_file(file)?;
         let write = self.start_write(file, index).flatten();
         if write.is_some() {
-            // The link on the file stays until `end_writeback` drops it. A file that ended in between would
-            // wait for the write when it drops its pages.
+            // The link on the file stays until `end_writeback` drops it. Without the link the file could end
+            // in between, and would wait for the write when it drops its pages.
             std::mem::forget(inside);
         }
         Ok(write)
@@ -72,8 +72,8 @@ impl<R: Release> Machine<R> {
             self.rotate_reclaimable(pfn);
         }
         self.stats.node(self.node_of(pfn), NodeItem::Writeback, -1);
-        // From the end of the write on a truncation may free the page. This reference keeps it until its
-        // sleepers are woken, or else those of the next page in the frame would be.
+        // From the end of the write on a truncation may free the page. This reference keeps the page until
+        // its sleepers are woken. Otherwise the sleepers of the frame's next page would be woken instead.
         page.get(pfn);
         page.end_writeback(pfn);
         self.put(pfn);

@@ -11,7 +11,7 @@ use crate::release::Release;
 use crate::stat::{Event, NodeItem};
 use crate::sync::{Mutation, mutated, wait_briefly};
 
-/// The thread that reclaims; the counters distinguish the two.
+/// The kind of thread that reclaims; each kind has counters of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reclaimer {
     /// The background thread that keeps frames free.
@@ -79,8 +79,8 @@ impl<R: Release> Machine<R> {
     /// Scans up to `most` pages from the tail of an inactive list, and frees those that are not in
     /// use. Returns how many base pages were freed.
     ///
-    /// An allocation waits a moment before it isolates pages of a class of which other threads have isolated
-    /// too many already, and leaves the class alone if they still have them then.
+    /// If other threads have isolated too many pages of the class already, an allocation first waits a
+    /// moment. It leaves the class alone if too many pages are still isolated after the wait.
     pub(super) fn shrink_inactive_list(&self, node: usize, file: bool, most: u32, by: Reclaimer) -> u32 {
         let too_many = || self.are_too_many_isolated(node, file);
         let direct = by == Reclaimer::Direct && self.pressure.is_in(context::ALLOCATES);
@@ -98,9 +98,9 @@ impl<R: Release> Machine<R> {
         freed
     }
 
-    /// Returns true if the isolated pages of a class are more than an eighth of its inactive ones. An
-    /// allocation without I/O may isolate as many as there are, so that it does not wait for one
-    /// that waits for it (`too_many_isolated`).
+    /// Returns true if the isolated pages of a class are more than an eighth of its inactive ones. For
+    /// an allocation without I/O the limit is as many as there are inactive ones. Otherwise such an
+    /// allocation could wait for another one that waits for it (`too_many_isolated`).
     fn are_too_many_isolated(&self, node: usize, file: bool) -> bool {
         let item = if file { NodeItem::IsolatedFile } else { NodeItem::IsolatedAnon };
         let isolated = self.stats.on_node(node, item);

@@ -47,7 +47,7 @@ impl<R: Release> Machine<R> {
         let freed = match self.profile.lru_policy {
             LruPolicy::Mglru => {
                 let freed = self.shrink_generations(node, pages, by);
-                // The generations have no rounds: a reclaim that has freed too little counts as the last one.
+                // The generations have no rounds: a reclaim that has freed too little counts as a last round.
                 self.shrink_owners(if freed < pages { 0 } else { DEF_PRIORITY });
                 freed
             }
@@ -78,7 +78,7 @@ impl<R: Release> Machine<R> {
     }
 
     /// Has owners free memory that they do not need (`shrink_slab`). The frames that they free are no pages
-    /// of a list, and does not count as reclaimed.
+    /// of a list, and do not count as reclaimed.
     fn shrink_owners(&self, priority: u32) {
         // No lock is held while an owner works.
         let asked: Vec<OwnerId> = self.shrinkers.lock().clone();
@@ -128,8 +128,8 @@ impl<R: Release> Machine<R> {
         longest.checked_ilog2().unwrap_or(0).min(DEF_PRIORITY)
     }
 
-    /// Runs one round over the lists of a node, with a cluster of each by turns. Returns how many
-    /// base pages were freed.
+    /// Runs one round over the lists of a node, with a cluster of each by turns. A machine that has
+    /// ever had swap space then ages its anonymous pages. Returns how many base pages were freed.
     fn shrink_lruvec(&self, node: usize, mut left: ScanCount, wanted: u32, by: Reclaimer) -> u32 {
         let mut freed = 0;
         while freed < wanted && left.iter().flatten().any(|&pages| pages > 0) && !interrupted() {
@@ -159,7 +159,7 @@ impl<R: Release> Machine<R> {
     /// Returns how many pages of each list a round scans (`get_scan_count`), and whether files are
     /// scanned alone. Without swap space no anonymous page is scanned. Files are scanned alone
     /// while they have enough inactive pages. Otherwise the recent costs of each class set its
-    /// share.
+    /// share, except in the last round, which scans every list in whole.
     fn scan_count(&self, node: usize, priority: u32, files: Files) -> (ScanCount, bool) {
         let swappable = self.swap.free_slots() > 0;
         let lruvec = self.nodes[node].lruvec.lock();

@@ -12,13 +12,13 @@ impl<R: Release> Machine<R> {
     ///
     /// | used entries | `REFERENCED` before | the page |
     /// |---|---|---|
-    /// | any number, one locked into memory | any | stays, for the unevictable list |
+    /// | any number, but an entry is locked into memory | any | stays, for the unevictable list |
     /// | 0 | any | is a candidate |
     /// | 1 | no | stays, `REFERENCED` |
     /// | 1 | yes | is activated |
     /// | 2 or more | any | is activated |
     ///
-    /// The table is the policy `two_list`. With the profile field `anon_workingset` off, as in old kernels,
+    /// The table is that of `two_list`. With the profile field `anon_workingset` off, as in old kernels,
     /// any use of an anonymous page, or of a memory file's page, activates it. Under `mglru` any use
     /// activates. Under `fifo` every page is a candidate. Under `lru` and `clock` a page that an entry has
     /// used stays, and goes to the front of its list.

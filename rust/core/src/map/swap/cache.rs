@@ -17,7 +17,7 @@ use crate::sync::{Mutation, broken, in_order, mutated};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cached {
     pub pfn: Pfn,
-    /// The head of its page, which has the reference.
+    /// The head of the frame's page. The head has the reference.
     pub head: Pfn,
 }
 
@@ -48,8 +48,8 @@ impl<R: Release> Machine<R> {
             }
             self.put(head);
         }
-        // The page was frozen or has left the slot. Under the swap lock neither can be under way,
-        // and the cache's reference keeps the page.
+        // The page was frozen or has left the slot. Under the swap lock no freeze and no change of the
+        // slot is under way, and the cache's reference keeps the page.
         let changing = swap.change(self);
         let pfn = changing.slot(slot).page()?;
         let head = self.frames.head(pfn);
@@ -57,7 +57,7 @@ impl<R: Release> Machine<R> {
         Some(Cached { pfn, head })
     }
 
-    /// Returns the page of a frame whose head is locked, if it is the one cached for this slot.
+    /// Returns the page of a frame whose head is locked, if the frame is still cached for this slot.
     #[inline]
     pub(super) fn in_swap_cache(&self, Cached { pfn, head }: Cached, slot: u32) -> Option<Folio> {
         let page = &self.frames[head];
@@ -117,12 +117,12 @@ impl<R: Release> Machine<R> {
         self.count_swap_cached(pfn, 1 << order);
     }
 
-    /// Takes a page out of its slots of the swap cache, whose value becomes `to`; a slot that no entry names
-    /// is freed. The caller puts the cache's references.
+    /// Takes a page out of its slots of the swap cache. A slot gets the value `to`, or is freed if no entry
+    /// names it. The caller puts the cache's references.
     fn leave_swap_cache(&self, changing: &mut Changing<'_, Machine<R>>, pfn: Pfn, to: Slot) {
         let page = &self.frames[pfn];
         let order = page.order();
-        // No thread can find the page any more when it forgets the slot.
+        // No thread can find the page any more when the page forgets its slot.
         slots(page).for_each(|slot| changing.uncache(slot, to));
         page.clear(Flags::SWAPCACHE);
         if !mutated(Mutation::SlotOutlivesCache) {
@@ -131,7 +131,7 @@ impl<R: Release> Machine<R> {
         self.count_swap_cached(pfn, -(1 << order));
     }
 
-    /// Puts the references of the cache on a page that has left it. The caller holds another one.
+    /// Puts the cache's references on a page that has left the cache. The caller holds another reference.
     fn put_cache_references(&self, pfn: Pfn) {
         let order = self.frames[pfn].order();
         if order > 0 {
@@ -147,8 +147,8 @@ impl<R: Release> Machine<R> {
         self.stats.node(node, NodeItem::Swapcached, pages);
     }
 
-    /// Takes a locked page out of the swap cache if no entry names any of its slots
-    /// (`folio_free_swap`), and marks it dirty, because its content is then nowhere else. The
+    /// Takes a locked page out of the swap cache if no entry names any of its slots and it is not under
+    /// writeback (`folio_free_swap`). The page becomes dirty, because its content is then nowhere else. The
     /// caller holds a reference besides the cache's.
     pub(in crate::map) fn free_swap(&self, pfn: Pfn) -> bool {
         let page = &self.frames[pfn];
@@ -227,8 +227,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Takes an isolated, locked, unmapped and clean page out of the swap cache if no other holder
-    /// has a reference (`__remove_mapping`). Its slots keep their content. Then the isolation's
+    /// Takes an isolated, locked and unmapped page out of the swap cache if it is clean and no other
+    /// holder has a reference (`__remove_mapping`). Its slots keep their content. Then the isolation's
     /// reference is the only one.
     pub(in crate::map) fn evict_swapped(&self, pfn: Pfn) -> bool {
         let Some(swap) = self.swap_space() else { return false };
@@ -238,7 +238,7 @@ impl<R: Release> Machine<R> {
         if self.freeze(pfn, expected).is_err() {
             return false;
         }
-        // As for a file's page, the mark is read after the freeze: a holder that has dirtied the
+        // As for a file's page, the dirty mark is read after the freeze: a holder that has dirtied the
         // page through a reference has put it by now.
         if page.word().has(Flags::DIRTY) {
             page.unfreeze(pfn, expected);

@@ -44,8 +44,8 @@ impl<R: Release> Machine<R> {
     }
 
     /// Frees the empty zspages of the zram device behind the swap space, if there is one. A thread that frees
-    /// a slot leaves an empty zspage behind if one of its pages is locked. Reclaim frees it here, but waits
-    /// for no page lock, because a reclaiming thread may hold other page locks.
+    /// a slot leaves an empty zspage behind if a page of the zspage is locked. Reclaim frees it here, but
+    /// waits for no page lock, because a reclaiming thread may hold other page locks.
     pub(in crate::map) fn free_empty_zspages(&self) {
         if self.may_swap()
             && let Some(swap) = self.swap_space()

@@ -189,7 +189,7 @@ impl<R: Release> Machine<R> {
         let others = match self.lock_others(area, index, guard.pte(), swapped) {
             Ok(others) => others,
             Err(taken) => {
-                // All entry locks were given back before this wait; the page stays ready.
+                // All entry locks are given back before the wait for the taken entry; the page stays ready.
                 drop(guard);
                 drop(area.lock(taken));
                 return Outcome::Again;
@@ -243,7 +243,8 @@ impl<R: Release> Machine<R> {
 
     /// Locks the entries of the other parts of a large page in the swap cache, if all are to be mapped
     /// together with entry `index`, whose value is `pte`. The list is empty if the entry is to be mapped
-    /// alone. If one of these entries is locked by another thread, releases the others and returns its index.
+    /// alone. If another thread holds the lock of one of these entries, releases the others and returns the
+    /// index of that entry.
     fn lock_others<'a>(
         &self,
         area: &'a Area,

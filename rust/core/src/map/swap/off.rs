@@ -21,7 +21,7 @@ use crate::release::Release;
 use std::sync::Arc;
 
 impl<R: Release> Machine<R> {
-    /// Removes the swap space, after it has brought all content back. Waits for page locks.
+    /// Brings all content back into memory, then removes the swap space. Waits for page locks.
     ///
     /// `EINVAL` if there is no swap space, `EBUSY` if another thread is removing it, `ENOMEM` if
     /// memory has no room for its content, `EIO` if its device fails, `EINTR` for a killed thread or if it

@@ -243,9 +243,9 @@ impl<M: FreesContent> Changing<'_, M> {
         self.map.entries.get(slot as usize).copied().unwrap_or(0)
     }
 
-    /// Takes a free slot, without an entry, for a page of 2^`order` frames that the caller puts into it and
-    /// the slots behind it; for a large page the first of as many neighbouring free slots, at a multiple of
-    /// their number. `None` if there are none, or during a swapoff.
+    /// Takes as many neighbouring free slots as a page of 2^`order` frames needs, and returns the first. The
+    /// first slot of a large page is a multiple of their number. No entry names the slots yet; the caller
+    /// puts the page into them. `None` if there are no such slots, or during a swapoff.
     pub fn allocate(&mut self, order: u8) -> Option<u32> {
         if self.map.closed {
             return None;
@@ -302,8 +302,9 @@ impl<M: FreesContent> Changing<'_, M> {
         }
     }
 
-    /// Ends the slot's page, or its read past the cache (`put_swap_folio`). The slot is freed if no
-    /// entry names it; otherwise `to`, which may be a shadow, becomes its value.
+    /// Removes the slot's page from the cache, or ends the read of its content past the cache
+    /// (`put_swap_folio`). The slot is freed if no entry names it; otherwise `to`, which may be a shadow,
+    /// becomes its value.
     pub fn uncache(&mut self, slot: u32, to: Slot) {
         if self.entries(slot) > 0 {
             self.set(slot, to);
@@ -319,7 +320,7 @@ impl<M: FreesContent> Changing<'_, M> {
         }
         #[cfg(feature = "explored")]
         if let Store::Words(words) = &self.swap.content {
-            // A read of a freed slot is a mistake: it finds a value that no user has written.
+            // A read of a freed slot is a mistake. Such a read finds a value that no user has written.
             let start = slot as usize * WORDS;
             words[start..start + WORDS].iter().for_each(|cell| cell.set(u64::MAX));
         }

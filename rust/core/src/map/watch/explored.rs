@@ -7,8 +7,9 @@ use crate::sync::explored::{THREADS, thread_slot};
 use std::cell::Cell;
 
 thread_local! {
-    /// For each thread of the schedule the frame of an entry that its next flush must follow. Operations that
-    /// a schedule abandons leave it as it is, so each operation begins with none.
+    /// For each thread of the schedule, the frame of an entry that the thread has taken away and not flushed
+    /// yet. An operation that is abandoned by its schedule leaves a value behind, so each operation begins
+    /// with none.
     static UNFLUSHED: [Cell<Option<Pfn>>; THREADS] = const { [const { Cell::new(None) }; THREADS] };
 }
 
@@ -36,13 +37,13 @@ pub(in crate::map) fn flushed() {
     change(None);
 }
 
-/// Forgets the entries that the calling thread has taken away before the operation that begins.
+/// Forgets, at the beginning of an operation, the entry that the calling thread has taken away before.
 pub(crate) fn note_operation_start() {
     change(None);
 }
 
-/// The frame of an entry that the calling thread has taken away in the operation that ends, without a flush
-/// after that.
+/// The frame of an entry that the calling thread has taken away, and not flushed, in the operation that is
+/// about to end.
 pub(crate) fn unflushed() -> Option<Pfn> {
     change(None)
 }

@@ -14,7 +14,7 @@ pub(in crate::memory) fn zero(frame: &[AtomicU64]) {
     unsafe { std::ptr::write_bytes(target, 0, size_of_val(frame)) }
 }
 
-/// A way to copy that this processor has: the proof is that the value exists.
+/// A way to copy that this processor has: `Copier::new` makes no value of another way.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::memory) struct Copier(CopyKind);
 
@@ -22,13 +22,13 @@ impl Copier {
     /// The way that every processor has.
     pub(in crate::memory) const PLAIN: Copier = Copier(CopyKind::Plain);
 
-    /// Copies in this way; `None` if the processor cannot.
+    /// Makes the copier of this way; `None` if the processor cannot copy in this way.
     pub(in crate::memory) fn new(kind: CopyKind) -> Option<Copier> {
         kind.is_available().then_some(Copier(kind))
     }
 
     /// Copies one frame onto another, and starts loading `next`, which is the source of the copy after
-    /// this one. No other thread uses `from` or `to` meanwhile (module `memory`).
+    /// this one. No other thread uses `to` or stores to `from` meanwhile (module `memory`).
     ///
     /// The copy is not ordered before later stores: [`Copier::fence`] must come before `to` is
     /// published.
@@ -43,8 +43,8 @@ impl Copier {
         let _ = next;
         // The common part of the proofs below: both ranges are PAGE_SIZE bytes of live, page-aligned
         // memory (asserted, frames are aligned), distinct frames never overlap, and the callers of
-        // `Memory::copy_page` guarantee that no other thread accesses either during the call. The memory
-        // is inside atomics, which allow writes through shared references.
+        // `Memory::copy_page` guarantee that no other thread accesses the target or stores to the source
+        // during the call. The memory is inside atomics, which allow writes through shared references.
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             CopyKind::Avx512 => {
@@ -66,7 +66,7 @@ impl Copier {
         }
     }
 
-    /// Orders all copies before it before the stores after it.
+    /// Orders all earlier copies before all later stores.
     ///
     /// A streaming store is not ordered by a later Release store. Without this fence, a thread that sees
     /// the published page could still read the old content. A plain copy needs none: the Release store

@@ -32,7 +32,8 @@ fn prefetch_ahead(source: *const u8, next: *const u8, line: usize) {
 ///
 /// # Safety
 /// The processor has AVX-512F. `source` and `target` are aligned to 64 bytes and valid for PAGE_SIZE
-/// bytes, the ranges do not overlap, and no other thread accesses them during the call.
+/// bytes, the ranges do not overlap, and during the call no other thread accesses `target` or stores to
+/// `source`.
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn avx512(source: *const u8, target: *mut u8, next: *const u8) {
     for line in 0..LINES {

@@ -12,9 +12,9 @@ pub(crate) struct Life(u32);
 
 #[derive(Debug, Default)]
 struct Books {
-    /// The lives of pages, by address. A page that has ended or in_fault none in this schedule has life 0.
+    /// The lives of pages, by address. A page that has begun or ended no life in this schedule has life 0.
     lives: ByAddress<Life>,
-    /// By thread, the pages whose references the last fault of the thread has taken or given up, each with
+    /// By thread, the pages of which the thread's last fault has taken or given up references, each with
     /// the number of references taken less those given up.
     faults: [Fault; THREADS],
 }

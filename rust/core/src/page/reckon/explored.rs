@@ -459,7 +459,7 @@ pub(crate) fn tried(frames: &Frames, pfn: Pfn) {
     });
 }
 
-/// Tells that a large page was looked at to be split, and whether it was marked so.
+/// Tells that a large page was to be marked for a split; `marked` is false if it had the mark already.
 #[inline]
 pub(crate) fn marked(frames: &Frames, head: Pfn, marked: bool) {
     books(|books| {

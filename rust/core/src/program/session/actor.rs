@@ -1,8 +1,8 @@
 //! The state of one thread of a program: its names, its handles, its knowledge of pages' content.
 //!
 //! This state is private to the thread, so using it takes no step of a schedule. All threads share
-//! the things of the set-up. The names of the set-up never change while threads run. Its handles
-//! lie in one table under a lock, and each goes to the first thread that takes it.
+//! the things of the set-up. The names of the set-up never change while threads run. The set-up's handles lie
+//! in one table under a lock, and each goes to the first thread that takes it.
 
 use super::block_content::{Known, Written};
 use super::content::{Content, FILES, MAX_THREADS, Version};
@@ -52,7 +52,7 @@ pub(super) enum Discarded {
     Before,
     /// Only this thread discarded the page.
     By(u8),
-    /// Several threads discarded the page, or an advice that failed on the way.
+    /// Several threads discarded the page, or advice to discard it failed on the way.
     Somehow,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A migration that fails is tried again only so often, and then the operation answers that the page is busy.
 //! Other threads may make any attempt fail. But an operation that ran alone, on a page that nobody else held
-//! when it began, has no such reason: it has kept a reference of its own, or it gives up for another page's
-//! sake, and will do so however often it is called.
+//! at its beginning, has no such reason to give up. If it does, it has kept a reference of its own, or has
+//! given up for the sake of another page, and will give up again however often it is called.
 
 use super::Session;
 use super::moments::{Moments, State};
@@ -33,7 +33,8 @@ impl<R: Release> Session<R> {
         let refused = |status: &Option<i32>| {
             [Errno::EBUSY, Errno::EAGAIN, Errno::EIO].iter().any(|errno| *status == Some(errno.status()))
         };
-        // An isolation takes the page off its list and has a reference to it.
+        // A page that `migrate` gets is isolated: it is off its list, and the isolation has a reference to
+        // it.
         let isolated = matches!(op, Op::Migrate { .. });
         let gave_up = match op {
             Op::Move { .. } => step.ret > 0,
@@ -56,8 +57,8 @@ impl<R: Release> Session<R> {
     }
 }
 
-/// Returns true if nothing but its mappings, the swap cache and, if it is isolated, its isolation holds a
-/// base page of an anonymous mapping.
+/// Returns true for a base page of an anonymous mapping whose only references are those of its mappings, of
+/// the swap cache and, with `isolated`, of its isolation.
 fn is_idle(state: &State, isolated: bool) -> bool {
     let cache = u32::from(state.word.has(Flags::SWAPCACHE));
     state.word.has(Flags::ANON)

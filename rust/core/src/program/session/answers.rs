@@ -96,8 +96,8 @@ impl<R: Release> Session<R> {
         Some(Finding { rule: ANSWER, pfn: None, detail })
     }
 
-    /// The promises about the handles that an operation has taken, at its return: no other thread can end a
-    /// handle.
+    /// The promises about the handles that an operation has taken. They are checked when the operation
+    /// returns, because no other thread can end a handle.
     fn wrong_handle(&self, op: &Op, step: &Step, taken: &[Held]) -> Option<(Pfn, &'static str)> {
         let wrong = |held: &Held, promise: &'static str, right: &dyn Fn(&State) -> bool| {
             (!right(&state_of(&self.machine, Some(held.pfn)))).then_some((held.pfn, promise))
@@ -133,7 +133,7 @@ impl<R: Release> Session<R> {
                 let large = state.word.has(Flags::HEAD);
                 state.word.count() >= if large { 1 } else { PIN }
             }),
-            // A step may hold a frame by its number that is a part of a large page.
+            // A step that takes a frame by its number may hold a part of a large page.
             (Hold::Pin(PinKind::Get) | Hold::Ref, _) => {
                 wrong(held, alive, &|state| state.word.count() > 0 || state.part.has(Flags::TAIL))
             }
@@ -161,7 +161,8 @@ impl<R: Release> Session<R> {
             Op::Read { .. } | Op::Write { .. } => self.accesses(step, moments),
             Op::Move { .. } | Op::Query { .. } | Op::NumaFault { .. } => self.nodes(op, step, moments),
             Op::Pin { pages, .. } => {
-                // The pin of several pages takes them in order, but counts no zero page.
+                // A pin of several pages takes a handle for each in order, but none for a zero page: only the
+                // handle of a single page is known to be that of its page.
                 let one = moments.len() == 1 && pages.frames.is_none();
                 let pinned = taken.first().filter(|_| all_done && one)?;
                 let its = |state: &State| [state.pfn, state.head].contains(&Some(pinned.pfn));
@@ -199,7 +200,8 @@ impl<R: Release> Session<R> {
             ),
             Op::Madv { advice: Advice::SoftOffline, .. } if all_done => every(
                 &|page| {
-                    // Where the zero page was, it was taken offline, and that shows in no frame.
+                    // Where the entry mapped the zero page, the zero page was taken offline, which no frame
+                    // shows.
                     moments.ever_behind(page, State::is_poisoned)
                         || moments.ever(page, |state| !state.is_present())
                 },
@@ -356,7 +358,7 @@ impl<R: Release> Session<R> {
             return None;
         }
         step.acc.iter().enumerate().find_map(|(page, access)| {
-            // A page of a file, or of the swap cache, is poisoned while no entry shows it, and no frame
+            // A page of a file, or of the swap cache, may be poisoned while no entry leads to it. No frame
             // shows the poison of the zero page.
             let apart = |state: &State| {
                 matches!(state.pte.entry(), Entry::Swap { .. } | Entry::Present { zero: true, .. })
@@ -446,13 +448,13 @@ impl<R: Release> Session<R> {
 
 const NOT_WRITTEN: &str = "written, but the page was dirty, or being written, all the time";
 
-/// The page is clean, and later no write of it is under way.
+/// True if the page was clean at some moment, and at that moment or later no write of it was under way.
 fn was_written(moments: &Moments, page: usize) -> bool {
     let clean = |state: &State| state.pfn.is_none() || !state.word.has(Flags::DIRTY);
     moments.ever_then(page, clean, |state| state.pfn.is_none() || !state.word.has(Flags::WRITEBACK))
 }
 
-/// A frame that was seen behind the page was poisoned. True if none was seen.
+/// True if a frame that was seen behind the page was poisoned, or if no frame was seen there.
 fn was_poisoned(moments: &Moments, page: usize) -> bool {
     moments.ever_behind(page, State::is_poisoned) || moments.shows_nothing(page)
 }
@@ -465,7 +467,7 @@ fn is_migrating(state: &State) -> bool {
     matches!(state.pte.entry(), Entry::Migration { .. })
 }
 
-/// The name means the frame: it is mapped, or the name is the frame's own.
+/// True if the name leads to the frame: an entry maps the frame, or the name is the frame's own.
 fn is_named(state: &State) -> bool {
     state.is_present() || state.pte == Pte::NONE
 }

@@ -3,7 +3,7 @@
 //! The contents are those of the recordings. `size=A` writes A bytes of a generator, which no
 //! compressor makes shorter, and zeroes after them; the generator starts from the number of the block
 //! and the number of the write. `zram_fill` writes words of a generator that starts from the number of
-//! the block, and fills the rest of the block with the generator's first word.
+//! the block, and fills the rest of the block with the word from which the generator starts.
 
 use crate::program::BlockSize;
 use crate::zram::{BLOCK_WORDS, Words};

@@ -24,7 +24,7 @@ pub const PINNED: &str = "a pinned page stays in its mapping";
 /// The rule that a page does not migrate while a handle has a reference on it.
 pub const HELD: &str = "a held page does not migrate";
 
-/// The rule that a sync tells lost data, and only one does.
+/// The rule that a sync reports lost data, and that no second sync reports the same loss.
 pub const LOSSES: &str = "a loss of data is told once";
 
 impl<R: Release> Session<R> {
@@ -45,7 +45,7 @@ impl<R: Release> Session<R> {
         findings
     }
 
-    /// Checks that syncs tell lost data of files, and tell it once.
+    /// Checks that syncs report lost data of files, and report each loss once.
     fn check_losses(&self, program: &Actor, findings: &mut Vec<Finding>) {
         // Only the explorer counts losses exactly: the counters of other builds are no atomics.
         if !cfg!(feature = "explored") {
@@ -146,8 +146,8 @@ impl<R: Release> Session<R> {
 
     /// Reports a clean page with written anonymous content. The content exists nowhere else, so the
     /// page or the entry must be dirty. A page in the swap cache may be clean. A page that was
-    /// freed lazily or read back from swap may be clean too, but does not show it; so nothing is
-    /// reported once any page of the machine was.
+    /// freed lazily or read back from swap may be clean too, but does not show it; so nothing is reported
+    /// once any page of the machine was freed lazily or read back.
     fn clean_although_written(&self, pte: Pte, pfn: Pfn, words: &[u64; WORDS]) -> Option<Finding> {
         let word = self.machine.frames()[self.machine.frames().head(pfn)].word();
         let dirty = pte.has(Pte::DIRTY) || word.any(Flags::DIRTY | Flags::SWAPCACHE);
@@ -202,7 +202,8 @@ impl<R: Release> Session<R> {
     }
 
     /// Returns the finding if a region maps another page than the anonymous page that is held,
-    /// unless the program discarded the page.
+    /// unless the program discarded the page. Under the rule [`PINNED`] the mapped page must also be
+    /// exclusive.
     fn wrong_page(&self, actor: &Actor, pfn: Pfn, rule: &'static str) -> Option<Finding> {
         let frames = self.machine.frames();
         let page = &frames[pfn];

@@ -103,8 +103,8 @@ struct Known {
     replaced: bool,
     /// True if this thread has written to the page.
     wrote: bool,
-    /// True if the page is a copy that was made while other threads may have written, and so may
-    /// have their versions.
+    /// True if the page is a copy that was made while other threads may have written. The copy may then have
+    /// their versions.
     open: bool,
     /// True if the page is in an address space that only this thread knows, so that no other thread
     /// writes to it.

@@ -73,7 +73,8 @@ impl<R: Release> Session<R> {
         step
     }
 
-    /// Fails frames by their numbers: the remembered frames, or else the frames behind the pages.
+    /// Takes frames offline, or makes them fail, by their numbers: the remembered frames, or else the frames
+    /// behind the pages.
     pub(super) fn phys(&self, actor: &mut Actor, action: PhysAction, pages: &Sel<Region>) -> Step {
         let mapped = match self.named(actor, pages) {
             Ok(mapped) => mapped,

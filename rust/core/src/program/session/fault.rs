@@ -28,7 +28,7 @@ impl<R: Release> Session<R> {
         actor.fault.take()
     }
 
-    /// Asks for a fault in the next operation of the actor that strikes so often.
+    /// Asks for a fault in the actor's next operation that strikes `times` times in a row.
     #[cfg(feature = "explored")]
     pub fn give_fault(&self, actor: &mut Actor, fault: Option<NextFault>, times: NonZeroU8) {
         actor.fault = fault.map(|(kind, nth, _)| (kind, nth, Some(times)));

@@ -150,8 +150,8 @@ impl<R: Release> Session<R> {
         Ok(())
     }
 
-    /// Drops the page cache for 1 and 3. The kernel drops the file systems' own objects for 2 and
-    /// 3, which a machine lacks.
+    /// Drops the page cache for 1 and 3. For 2 and 3 the kernel drops the file systems' own objects, which a
+    /// machine lacks.
     pub(super) fn drop_caches(&self, actor: &Actor, what: u32) -> Outcome {
         if !(1..=3).contains(&what) {
             return Err(Error::new(Errno::EINVAL, format!("1, 2 or 3 can be dropped, not {what}")).into());

@@ -12,10 +12,10 @@ const LARGE: u32 = 511;
 const TABLE: usize = 512;
 
 impl<R: Release> Session<R> {
-    /// Makes the page tables of a region that prefers another node than the first, so that no table
-    /// lies on that node. Each table of a large region is made by a read of one page. For a small
-    /// region the guest maps and writes one more page, of which the script does not know. Fails if
-    /// there is no memory for this page. After a region of a file, all batches are drained, too.
+    /// Makes the page tables of a region that prefers another node than the first, so that no table lies on
+    /// the preferred node. Each table of a large region is made by a read of one page. For a small region the
+    /// guest maps and writes one more page, of which the script does not know. Fails if there is no memory
+    /// for this page. After a region of a file, all batches are drained, too.
     pub fn make_page_tables(&self, actor: &Actor, op: &Op) -> crate::error::Result<()> {
         let &Op::Map { region, backing, pages, node: Some(1..), .. } = op else { return Ok(()) };
         let Ok(mapped) = self.region(actor, region) else { return Ok(()) };

@@ -43,7 +43,8 @@ impl<R: Release> Session<R> {
         Some(format!("node {node}"))
     }
 
-    /// Returns what a registry of the machine or of the program lists.
+    /// Returns the name of the things that the registry under the lock lists: a registry of the machine or of
+    /// the program.
     fn registry_at(&self, address: usize) -> Option<String> {
         let machine = &self.machine;
         let registries = [

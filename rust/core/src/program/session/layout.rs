@@ -99,9 +99,9 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// Puts pages of the kernel's own into the free frames of a node whose letters are not `.`. The pages
-    /// stay until another call has `.` for their frames, or until the machine's end. A frame that is in use
-    /// stays as it is.
+    /// Puts a page of the kernel's own into each frame of a node whose letter is not `.`, if the frame is
+    /// free. The pages stay until another call has `.` for their frames, or until the machine's end. A frame
+    /// that is in use stays as it is.
     ///
     /// `EINVAL` for a node that does not exist, a wrong number of letters, or a letter that is no kind.
     #[cfg(not(feature = "explored"))]

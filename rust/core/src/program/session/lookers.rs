@@ -1,11 +1,12 @@
-//! Looks (`look`): reads of a page record by a reader that holds a reference but no lock. The reader takes
-//! the reference by chance, makes sure that the page is still in the place where the reader found it, and
-//! then reads the fields of the record.
+//! Looks (`look`): reads of a page record by a reader that holds a reference but no lock. The reader takes a
+//! speculative reference, makes sure that the page is still in the place where the reader found it, and then
+//! reads the fields of the record.
 //!
 //! Readers that lock the page read its fields again under the lock, so they never notice a page that could
-//! be found before it was ready. A look notices it: each of its reads is a step, and where everything is
-//! checked, each value is compared with the place that still leads to the page after that step. A place
-//! that leads to the page no more, because the page was truncated, unmapped or evicted, promises nothing.
+//! be found before it was ready. A look notices such a page: each of its reads is a step. Where everything is
+//! checked, the value that was read is then compared with the place, provided that the place still leads to
+//! the page. A place that leads to the page no more, because the page was truncated, unmapped or evicted,
+//! promises nothing.
 //!
 //! | look | found by | as in the kernel |
 //! |---|---|---|
@@ -37,7 +38,7 @@ use std::sync::Arc;
 /// The rule.
 const READY: &str = "a page that can be found is ready";
 
-/// Flags of which a page has one at most.
+/// Pairs of flags that exclude each other: a page has at most one flag of a pair.
 const APART: &[(Flags, Flags)] = &[
     (Flags::ANON, Flags::FILE),
     (Flags::HEAD, Flags::TAIL),
@@ -49,7 +50,8 @@ const APART: &[(Flags, Flags)] = &[
     (Flags::TAIL, Flags::FILE),
 ];
 
-/// True if `there` holds at this moment, which takes no step; false where this is not checked.
+/// True if `there` holds at this moment; the question takes no step. False in explorations that do not check
+/// everything.
 #[cfg(feature = "explored")]
 fn still(there: impl FnOnce() -> bool) -> bool {
     checks_all() && glance(there)
@@ -86,7 +88,7 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// Takes a reference by chance, and reads the page if it is `there` afterwards. `read` gets the head.
+    /// Takes a speculative reference, and reads the page if it is `there` afterwards. `read` gets the head.
     fn by_chance(&self, pfn: Pfn, there: impl FnOnce() -> bool, read: impl FnOnce(Pfn)) -> Outcome<i32> {
         let missed = |why| Err(Error::at(Errno::EAGAIN, pfn, why).into());
         let Some(head) = self.machine.try_get_page(pfn) else { return missed(Why::NoReference) };
@@ -282,7 +284,8 @@ fn look_in(area: &Area, index: u32) -> Pte {
     if index < area.pages() { area.look(index) } else { Pte::NONE }
 }
 
-/// True if the content of a page of a cache is there, or the page's lock says that it is not.
+/// True if the content of a page of a cache is there, or the page is locked or poisoned, so that it may be
+/// missing.
 fn has_content(word: Word) -> bool {
     word.any(Flags::UPTODATE | Flags::LOCKED | Flags::HWPOISON)
 }

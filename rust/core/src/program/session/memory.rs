@@ -251,8 +251,9 @@ impl<R: Release> Session<R> {
     }
 
     /// Returns true if the content that `reader` expects may have been discarded while other
-    /// threads ran. A thread knows its own discards. The program (number 0) knows those of a page
-    /// that only one thread discarded.
+    /// threads ran. A thread knows its own discards. The program (number 0) knows those of a page that only
+    /// one thread discarded. A child may have been forked before or after a thread's discard, so the content
+    /// of its page is unknown.
     pub(super) fn is_discarded(&self, space: u32, area: &Area, page: u32, reader: u8) -> bool {
         match self.discarded.lock().get(&(area.anon.0, page)) {
             None | Some(Discarded::Before) => false,
@@ -372,7 +373,7 @@ fn followed_until(mapped: &Mapped, pages: &Range<u32>, advice: map::Advice, errn
     }
 }
 
-/// Returns a problem if nothing is dropped of each `of` pages, of which the first `keep` stay.
+/// Returns a problem if nothing is dropped, because the first `keep` of each `of` pages are all of them.
 pub(super) fn nothing_punched(keep: u32, of: u32) -> Option<Problem> {
     let why = || Problem::misuse(format!("nothing is dropped if the first {keep} of each {of} pages stay"));
     (keep >= of).then(why)

@@ -53,18 +53,18 @@ pub(super) struct State {
 }
 
 impl State {
-    /// The entry maps a page, and not the zero page.
+    /// True if the entry maps a page other than the zero page.
     pub fn is_present(&self) -> bool {
         matches!(self.pte.entry(), Entry::Present { zero: false, .. })
     }
 
-    /// The entry maps no page, and no thread holds its lock. The holder of the lock may have cleared the
-    /// entry for a moment only.
+    /// True if the entry maps no page, or the zero page, and no thread holds its lock. The holder of the lock
+    /// may have cleared the entry for a moment only.
     pub fn is_absent(&self) -> bool {
         !self.is_present() && !self.pte.has(Pte::LOCK)
     }
 
-    /// The frame or the page is poisoned.
+    /// True if the entry is a poisoned entry, or the frame is marked as poisoned.
     pub fn is_poisoned(&self) -> bool {
         matches!(self.pte.entry(), Entry::Hwpoison { .. }) || self.part.has(Flags::HWPOISON)
     }
@@ -98,8 +98,8 @@ pub(super) struct Moments {
 struct Recorded {
     /// The frames seen, each with the number of the subject behind which it was seen.
     frames: Vec<(usize, Pfn)>,
-    /// Each state that differs from the one before of the same subject or frame. The frames' numbers follow
-    /// those of the subjects.
+    /// Each state that differs from the state before it of the same subject or frame. The frames' numbers
+    /// follow those of the subjects.
     states: Vec<(usize, State)>,
 }
 
@@ -140,7 +140,8 @@ impl Recorded {
 }
 
 impl Moments {
-    /// Moments of the pages that `name` adds. None is kept if there are too many pages.
+    /// Moments of the pages that `name` adds. No page is kept if there are too many, or if the state of none
+    /// can be read.
     pub fn of(name: impl FnOnce(&mut Vec<Subject>)) -> Moments {
         let (mut subjects, recorded) = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
         name(&mut subjects);
@@ -260,7 +261,7 @@ impl Moments {
         self.subjects.iter().filter(same).count() > 1
     }
 
-    /// True if two of the operation's pages are the same page, or parts of one large page.
+    /// True if two of the operation's pages ever were the same page, or parts of one large page.
     pub fn share(&self, page: usize, other: usize) -> bool {
         let recorded = self.recorded.borrow();
         let heads = |page: usize| {
@@ -279,7 +280,8 @@ impl Moments {
         self.ever_behind(page, |state| state.word.has(Flags::HEAD))
     }
 
-    /// True if the frame was free, or had another page than at the first moment.
+    /// True if the frame was free, or had another page than at the first moment. Also true if the first page
+    /// had no owner, because pages without an owner cannot be told apart.
     pub fn ever_another(&self, page: usize) -> bool {
         let recorded = self.recorded.borrow();
         let mut own = recorded.states.iter().filter(|(of, _)| *of == page).map(|(_, state)| state);
@@ -309,7 +311,7 @@ impl Moments {
     }
 }
 
-/// The state of a frame; of none, an empty one.
+/// The state of a frame; an empty state if there is no such frame.
 pub(super) fn state_of<R: Release>(machine: &Machine<R>, pfn: Option<Pfn>) -> State {
     let frames = machine.frames();
     let found = pfn.and_then(|pfn| Some((pfn, frames.get(pfn)?)));

@@ -30,8 +30,8 @@ const LINES: usize = 160;
 /// The most failed attempts of a list.
 const FAILS: usize = 4096;
 
-/// The calls that are counted while moves are traced: the calls of owners of movable pages, and the
-/// move itself.
+/// The calls that are counted while moves are traced: the move itself, the drain of all batches, and the
+/// isolation and putback of movable pages with the calls of their owners.
 const COUNTED_WITH_MOVES: &[&str] = &[
     "move_to_new_folio",
     "isolate_movable_page",
@@ -238,13 +238,13 @@ impl Observer {
         for (region, seen) in &self.regions {
             for (index, pfn) in seen.frames.iter().enumerate() {
                 if let Some(pfn) = pfn {
-                    // The first region to map a frame names it.
+                    // Of the regions that map a frame, the one with the lowest number names it.
                     self.names.entry(*pfn).or_insert_with(|| format!("{region}:{index}"));
                 }
             }
         }
-        // The remembered frames are named after the mapped ones, because no region may map them any
-        // more.
+        // The remembered frames get their names last: a frame that a region still maps has a name by now, and
+        // only a frame that no region maps needs the remembered one.
         for ((region, page), pfn) in session.failed_frames(actor) {
             self.names.entry(pfn).or_insert_with(|| format!("{region}:{page}"));
         }
@@ -443,8 +443,8 @@ fn totals(pages: &[Seen], nodes: usize) -> Totals {
                 totals.node1 += u32::from(page.node == 1);
                 totals.node2 = totals.node2.map(|pages| pages + u32::from(page.node == 2));
                 totals.moved += u32::from(page.moved);
-                // The recording program reads one page of 16, and every page after the first one
-                // that moved.
+                // The recording program reads one page of 16, and from the first page that moved on every
+                // page.
                 let read = number % 16 == 0 || totals.moved > 0;
                 totals.bad += u32::from(read && page.data != "ok");
             }

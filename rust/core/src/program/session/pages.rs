@@ -126,7 +126,7 @@ impl<R: Release> Session<R> {
                 let ours = |held: &Held| held.name == name && held.hold == Hold::Allocated;
                 let pfn = self.frame(actor, page)?;
                 let get = |handles: &Handles| -> Option<()> {
-                    // The table has the allocation's reference, and keeps it while it is borrowed.
+                    // The table has the allocation's reference, and keeps it while the table is borrowed.
                     handles.find(ours)?;
                     self.page(pfn).get(pfn);
                     Some(())
@@ -461,7 +461,7 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// True for the isolation of a page for which the close of its zsmalloc pool waits.
+    /// True if the handle is an isolation whose end the close of a zsmalloc pool waits for.
     pub(super) fn delays_close(&self, held: &Held) -> bool {
         self.machine.profile().zs_locking == ZsLocking::Class
             && held.hold == Hold::IsolatedMovable
@@ -475,7 +475,7 @@ impl<R: Release> Session<R> {
             .take(actor, frozen)
             .ok_or_else(|| Problem::misuse(format!("{} is not frozen", shown(owner, index))))?;
         let Hold::Frozen(before) = held.hold else { return Ok(0) };
-        // References that a freeze gains or loses become plain references of this thread.
+        // If the unfreeze sets another count, the thread gains or loses plain references.
         let plain = actor.handles.iter().filter(|h| h.pfn == held.pfn && h.hold == Hold::Ref).count() as u32;
         if refs == 0 || before.saturating_sub(refs) > plain {
             actor.handles.push(held.name, held.pfn, held.hold);

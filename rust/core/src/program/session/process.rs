@@ -575,8 +575,8 @@ pub(super) enum Beyond {
     Inside(Errno),
 }
 
-/// Neighbouring pages `first` to `last`, both included. An end behind the largest page number would
-/// overflow.
+/// Neighbouring pages `first` to `last`, both included: the end of a half-open range, one more than the
+/// largest page number, would overflow.
 struct Run {
     first: u32,
     last: u32,

@@ -35,7 +35,7 @@ impl<R: Release> Session<R> {
     ) -> Option<Finding> {
         #[cfg(feature = "explored")]
         {
-            // An operation in which a fault has struck has failed for that.
+            // An operation in which a fault has struck may have failed because of the fault.
             let start = start.filter(|_| self.machine.next_fault().is_none_or(|struck| struck == 0))?;
             // A poisoned page is refused for its poison, in a batch or not.
             let bad = |pfn: Pfn| self.machine.frames()[pfn].word().has(Flags::HWPOISON);

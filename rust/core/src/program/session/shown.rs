@@ -149,8 +149,8 @@ impl<R: Release> Session<R> {
         all.filter_map(|(child, process)| process.as_deref().map(|process| (*child, process)))
     }
 
-    /// Returns the state of a page of a process with this address space, and sets `frame` for the
-    /// next look.
+    /// Returns the state of a page in the address space `space`. `frame` has the frame of the last look, and
+    /// gets the present one for the next look.
     pub(super) fn seen(
         &self,
         actor: &Actor,

@@ -18,7 +18,7 @@ impl<R: Release> Session<R> {
         of_frame.or_else(of_region).or_else(of_device).or_else(|| self.machine.field_at(address))
     }
 
-    /// Returns a field of a page's record, or a word of its content.
+    /// Returns the name of a field of a page's record, or of a word of a page's content.
     fn word_of_frame(&self, address: usize) -> Option<String> {
         let frames = self.machine.frames();
         (0..frames.len()).map(Pfn).find_map(|pfn| {

@@ -22,8 +22,8 @@ pub struct Step {
     pub ret: i64,
     /// The errno of the failure; of the first failure if several pages failed.
     pub errno: Option<Errno>,
-    /// The status of each selected page: a node, or 0, or a negative errno; `None` where the kernel
-    /// leaves the entry unwritten.
+    /// The status of each selected page: a node, 0 (1 for a write to disk that has begun), or a negative
+    /// errno; `None` where the kernel leaves the page's status unwritten.
     pub status: Vec<Option<i32>>,
     /// The return value of each system call of an operation that makes several: 0 or a negative
     /// errno.
@@ -38,7 +38,8 @@ pub struct Step {
     pub isolated: Option<[i64; 2]>,
     /// The use of the zram device, after an operation on it.
     pub zram: Option<Box<ZramShown>>,
-    /// The pages of the balloon and of zsmalloc on each node, and the frames that they have left.
+    /// The pages of the balloon and of zsmalloc on each node, and the number of frames that such pages have
+    /// left.
     pub nonlru: Option<BTreeMap<String, i64>>,
     /// The pages that a compaction moved, each with its old and its new frame, in order.
     pub moves: Vec<(Pfn, Pfn)>,
@@ -53,8 +54,8 @@ pub struct Step {
     /// The reason why the operation was not done, or not on all pages; the first reason if there
     /// are several.
     pub problem: Option<Problem>,
-    /// The number of times that the fault which `fail` has armed for this operation has struck; `None` if
-    /// none was armed.
+    /// The number of times that a fault has struck which `fail` armed for this operation; `None` if no fault
+    /// was armed.
     pub fault: Option<u8>,
     /// Broken rules.
     pub findings: Vec<Finding>,
@@ -314,8 +315,8 @@ impl ZramShown {
 }
 
 impl LayoutShown {
-    /// Writes the fields of a recording: `layout`, `kinds` and `buddy`; and the owners of movable
-    /// pages in runs, if there are any.
+    /// Writes the fields of a recording: `layout` and, if there are any, the `owners` of movable pages,
+    /// unless only the totals are shown; then `kinds`, `types`, `pageblock`, `base` and `buddy`.
     fn entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         let Layout { letters, owners, free_blocks, types, pageblock_order } = &self.layout;
         if !self.sum {

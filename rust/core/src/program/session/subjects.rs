@@ -85,8 +85,8 @@ impl<R: Release> Session<R> {
         regions.filter_map(|(_, mapped)| mapped.file.as_ref())
     }
 
-    /// Calls `each` with the number and the place of each selected page of a region. A page beyond its end is
-    /// unknown.
+    /// Calls `each` with the number and the place of each selected page of a region. A page beyond the
+    /// region's end is unknown.
     fn each_place<N>(&self, actor: &Actor, of: Region, pages: &Sel<N>, mut each: impl FnMut(u32, Subject)) {
         let Ok(mapped) = self.region(actor, of) else { return };
         for index in first_pages(pages.indices(mapped.area.pages())) {
@@ -102,7 +102,7 @@ impl<R: Release> Session<R> {
     fn slots_of(&self, actor: &Actor, pages: &Sel<Region>, into: &mut Vec<Subject>) {
         let Ok(mapped) = self.region(actor, pages.of) else { return };
         let Some(file) = &mapped.file else { return };
-        // The pages of a file without a disk are never written.
+        // The pages of a file without a disk are never written to one.
         let slot = |index| match file.is_written_back() && index < file.capacity() {
             true => Subject::Slot(Arc::clone(file), index),
             false => Subject::Unknown,
@@ -110,7 +110,7 @@ impl<R: Release> Session<R> {
         into.extend(first_pages(pages.indices(mapped.area.pages())).map(slot));
     }
 
-    /// The pages of single steps. Those of owners cannot be looked up without a lock.
+    /// The pages of single steps. The pages of an owner of movable pages cannot be looked up without a lock.
     fn named_pages(&self, actor: &Actor, pages: &Sum<Owner>, into: &mut Vec<Subject>) {
         for sel in &pages.0 {
             match sel.of {
@@ -129,7 +129,8 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// The frames of the actor's own handles on pages. The handles of the set-up are under a lock.
+    /// The frames of the actor's own handles on pages. The handles of the set-up are under a lock, so their
+    /// pages stay unknown.
     fn held_pages(
         &self,
         actor: &Actor,

@@ -36,7 +36,8 @@ pub struct VisiblePage {
     pub node: Option<usize>,
     /// The entry, or the frame, is poisoned.
     pub poisoned: bool,
-    /// The threads that wrote the words, from 1; 0 for the set-up, `None` for words without content.
+    /// The threads that wrote the words, from 1; 0 for the set-up, `None` for words without content, 255 for
+    /// content that was never written there.
     pub writers: BTreeSet<Option<u8>>,
     /// The page is locked into memory.
     pub locked: bool,
@@ -84,7 +85,7 @@ impl<R: Release> Session<R> {
     pub fn visible(&self, program: &Actor) -> Visible {
         let mut all = Visible::default();
         for names in [&self.names, &program.names] {
-            // The names of the threads replace those of the set-up.
+            // A name that a thread has defined replaces the set-up's.
             let replaced = |child: Child| {
                 std::ptr::eq(names, &self.names) && program.names.children.get(child).is_some()
             };
@@ -108,6 +109,7 @@ impl<R: Release> Session<R> {
         }
         let shared = self.shared.lock();
         // The pages of a pool or the balloon, and the free memory that can be filled, depend on the moment.
+        // Handles on them are left out.
         let counted = |held: &&Held| {
             let Name::Page(name, _) = held.name else { return true };
             name != HOG && !matches!(name, Owner::Store(_) | Owner::Balloon(_))

@@ -291,7 +291,7 @@ impl<R: Release> Session<R> {
             false => Ok(()),
         };
         // A reset that fails because another thread uses the device has discarded the blocks too. The device
-        // then stays open.
+        // then stays open. A reset that was interrupted has discarded only some of the blocks.
         let nothing = |block| (block, Written { what: Filling::Nothing, ..self.known(actor, block) });
         let discarded: Known = (0..device.blocks()).map(nothing).collect();
         actor.blocks.extend(discarded);

@@ -4,8 +4,8 @@ use super::step::THREADS;
 
 /// A vector clock: for each thread, the part of its past that the clock's owner knows. Component
 /// `t` of thread `t`'s own clock grows at each release of the thread. So another thread knows an
-/// access stamped with this component only if that thread acquired a release that came *after* the
-/// access.
+/// access stamped with this component only if it has acquired a release of thread `t` that came
+/// *after* the access.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Clock(pub [u32; THREADS]);
 
@@ -46,7 +46,8 @@ impl Clock {
     #[inline]
     #[must_use]
     pub fn raised(mut self, thread: usize) -> Clock {
-        // A sum of whole clocks: the processor would wait for a part that was changed alone.
+        // All components are written, although only one changes. If that one were written alone, the
+        // processor would have to wait for this write before it could read the whole clock again.
         for (own, one) in self.0.iter_mut().zip(ONE[thread & (THREADS - 1)]) {
             *own += one;
         }

@@ -129,9 +129,9 @@ pub(super) struct Context {
     pub sleepers: RefCell<Vec<(usize, usize)>>,
     /// Events under way: id, and the step before which each began.
     pub pending: RefCell<Vec<(usize, u32)>>,
-    /// The operations whose moments are looked at.
+    /// The running operations whose pages the explorer samples.
     pub watches: RefCell<Vec<Watch>>,
-    /// True if there are any.
+    /// True if `watches` is not empty.
     pub watching: Cell<bool>,
     pub strategy: Cell<Option<*mut dyn Strategy>>,
     pub progress: Progress,
@@ -146,8 +146,8 @@ pub(super) struct Context {
     /// The text of a panic that is unwinding.
     pub panic: RefCell<Option<String>>,
     pub panicking: Cell<bool>,
-    /// An unwinding thread was abandoned, so `std::thread::panicking` stays true for this OS
-    /// thread.
+    /// True if an unwinding thread was abandoned, so that `std::thread::panicking` stays true for
+    /// this OS thread.
     pub tainted: Cell<bool>,
     pub unwind_budget: Cell<u32>,
 }
@@ -197,7 +197,7 @@ impl Context {
         Context {
             steps: Cell::new(0),
             stop: Cell::new(0),
-            // SAFETY: a cell of what may be uninitialised needs no initialisation.
+            // SAFETY: a cell of `MaybeUninit` needs no initialisation.
             log: unsafe { log.assume_init() },
             mode: Cell::new(Mode::Check),
             limit: Cell::new(options.max_steps),

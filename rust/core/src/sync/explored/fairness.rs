@@ -11,8 +11,8 @@
 //!   other threads run. The thread waits for them without sleeping.
 //! * *Step bound*: all others. The schedule is long, and the bound is too small for it.
 //!
-//! The steps of a thread that repeats itself alone are folded: the schedule is cut after the second round,
-//! because an empty rest of a schedule lets the current thread go on.
+//! The steps of a thread that repeats itself alone are folded: the schedule is cut after the second round.
+//! The other rounds need not be in the schedule, because the current thread goes on after its last step.
 
 use super::context::{Context, Mode};
 use super::progress::{FAIR_STEPS, Fair};
@@ -24,8 +24,8 @@ use std::collections::HashSet;
 /// The steps of a turn of the fair scheduler.
 const TURN: u32 = 64;
 
-/// The fewest steps before the bound, and the most, in which a thread may be seen to repeat itself. A retry
-/// that ends after some rounds is shorter.
+/// The fewest and the most steps before the bound that are searched for a thread that repeats itself. A loop
+/// of retries that ends after some rounds takes fewer steps.
 const WINDOW: std::ops::RangeInclusive<usize> = 2_048..=4_096;
 
 impl Context {
@@ -37,8 +37,8 @@ impl Context {
         self.progress.marks.set(marks);
     }
 
-    /// Returns true if no other thread has taken a step since the first one of the operation that the current
-    /// thread performs, and none is in the middle of an operation.
+    /// Returns true if no other thread has taken a step since the current thread took the first step of its
+    /// operation, and no other thread is in the middle of an operation. Returns false if stores are delayed.
     pub(super) fn ran_alone(&self) -> bool {
         let (marks, log, me) = (self.progress.marks.get(), self.log(), self.current.get());
         let steps_of = |thread: usize| &log[marks[thread] as usize..];
@@ -49,7 +49,7 @@ impl Context {
             && !threads_in(self.alive.get()).any(|thread| thread != me && inside(thread))
     }
 
-    /// Notes that the current thread has ended, or an operation of its program. Returns false once the
+    /// Notes that the current thread, or an operation of its program, has ended. Returns false once the
     /// schedule has its verdict.
     #[inline]
     pub(super) fn ends_operation(&self) -> bool {
@@ -60,8 +60,8 @@ impl Context {
         self.mode.get() != Mode::Unwinding
     }
 
-    /// Takes note of an operation that ends under the fair scheduler, and gives the verdict if it decides.
-    /// The end of another operation does not help a thread that repeats itself.
+    /// Takes note of an operation that ends under the fair scheduler, and gives the verdict if this end
+    /// decides it. The end of another thread's operation decides nothing about a thread that repeats itself.
     #[cold]
     fn progressed(&self, fair: Fair) {
         let me = self.current.get();
@@ -142,9 +142,9 @@ impl Context {
         self.log()[middle..end].iter().all(|step| before.contains(&seen(step)))
     }
 
-    /// Cuts the log after the second round of the loop in which its first `end` steps end, so that the
-    /// schedule shows the loop and not each of its rounds. Returns a name for the repeated steps; nothing is
-    /// cut if the rounds differ.
+    /// Looks for a loop at the end of the first `end` steps of the log, and cuts the log after the second
+    /// round of this loop. The schedule then shows the loop, but not each of its rounds. Returns a name for
+    /// the repeated steps; nothing is cut if the rounds differ.
     fn fold(&self, end: usize) -> String {
         let log = &self.log()[..end];
         let same = |place: usize, round: usize| {
@@ -161,7 +161,8 @@ impl Context {
         if round == 1 { "the last step".into() } else { format!("the last {round} steps") }
     }
 
-    /// The turn of the fair scheduler, and the step at which it ends; `None` within the bound.
+    /// Returns the thread that the fair scheduler lets run, and the step at which the thread's turn ends;
+    /// `None` within the bound.
     #[inline]
     pub(super) fn fair_choice(&self, view: View) -> Option<(usize, u32)> {
         let fair = self.progress.fair.get()?;

@@ -10,8 +10,8 @@ use super::violation::rule;
 
 impl Context {
     /// Announces an operation, lets the schedule decide, and returns when the operation may
-    /// execute. Returns false if the operation is no step of its own, because it belongs to another
-    /// step.
+    /// execute. Returns false if the operation is no step of its own: it belongs to another step, or
+    /// is executed while the threads do not race (in a set-up, a check or an unwinding).
     #[inline(always)]
     pub(super) fn step(&self, kind: Kind, address: usize) -> bool {
         if self.steps.get() == self.stop.get() && !self.decide_slowly(kind, address, When::Always) {
@@ -40,7 +40,7 @@ impl Context {
 
     #[inline]
     pub(super) fn holds(&self, when: When) -> bool {
-        // Relaxed: one OS thread.
+        // Relaxed: one OS thread runs all threads of a schedule.
         use std::sync::atomic::Ordering::Relaxed;
         // The operation that announced `when` borrows the words and the condition, and has not
         // returned: it waits on its thread's stack.
@@ -179,7 +179,7 @@ impl Context {
         } else {
             let strategy = self.strategy.get()?;
             // SAFETY: `Runtime::run` borrows the strategy exclusively for the schedule, and only
-            // this line uses it; `choose` cannot call back into the context.
+            // this line and `decide_with_buffers` use it; `choose` cannot call back into the context.
             let choice = unsafe { &mut *strategy }.choose(view);
             let thread = view.fall_back(Some(choice.thread));
             if step < self.recording.analyse_from.get() {

@@ -293,8 +293,8 @@ impl Journal {
     pub fn undo_words(&self) {
         for place in 0..self.len.get() {
             let entry = self.entry(place);
-            // SAFETY: the pointers were made from borrows at the first touch. Since then the object has not
-            // been dropped, or its entry would be `Gone`, and has not moved (see the module's comment).
+            // SAFETY: the pointers were made from borrows at the first touch. If the object was dropped since
+            // then, its entry is `Gone`. Otherwise it has not moved (see the module's comment).
             unsafe { entry.home.get().store(entry.old.get()) };
         }
         self.len.set(0);

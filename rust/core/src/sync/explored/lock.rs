@@ -75,7 +75,7 @@ impl<T> Inner<T> {
     #[inline]
     fn set_state(&self, context: &Context, old: u64, new: u64, order: Ordering, place: Place) {
         context.modified(&self.stamp, || (Home::U64(&self.state), old), order);
-        // Relaxed: one OS thread.
+        // Relaxed: one OS thread runs all threads of a schedule.
         self.state.store(new, Ordering::Relaxed);
         context.values_at(old, new, place);
     }
@@ -90,7 +90,7 @@ impl<T> Inner<T> {
         };
         context.step_when(kind, self.address(), when);
         context.drain();
-        // Relaxed: one OS thread.
+        // Relaxed: one OS thread runs all threads of a schedule.
         let old = self.state.load(Ordering::Relaxed);
         self.set_state(context, old, if exclusive { WRITER } else { old + 1 }, Ordering::Acquire, place);
         context.hold(self.class, self.address());
@@ -103,7 +103,7 @@ impl<T> Inner<T> {
         };
         context.step(Kind::TryLock, self.address());
         context.drain();
-        // Relaxed: one OS thread.
+        // Relaxed: one OS thread runs all threads of a schedule.
         let old = self.state.load(Ordering::Relaxed);
         if old == 0 {
             self.set_state(context, 0, WRITER, Ordering::Acquire, place);
@@ -143,7 +143,7 @@ impl<T> Inner<T> {
         context.step(if exclusive { Kind::Unlock } else { Kind::ReadUnlock }, self.address());
         context.drain();
         context.let_go(self.class, self.address());
-        // Relaxed: one OS thread.
+        // Relaxed: one OS thread runs all threads of a schedule.
         let old = self.state.load(Ordering::Relaxed);
         self.set_state(context, old, if exclusive { 0 } else { old - 1 }, Ordering::Release, place);
     }
@@ -182,7 +182,7 @@ impl<T> Inner<T> {
             let value = unsafe { &*self.value.get() };
             *initial = Some(context.within(|| value.clone()));
         }
-        // An entry without a home marks the contents as cloned in this epoch.
+        // An entry without a home shows that the contents have been kept in this epoch.
         context.entry(&self.value_stamp, || (Home::Gone, 0));
         let lock = std::ptr::from_ref(self).cast();
         // SAFETY: both functions are those of this lock's type; `drop` calls `forget_contents`.
@@ -300,7 +300,7 @@ impl<T> Lock<T> {
     /// lock is held, or outside of a schedule.
     pub fn glance<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
         context()?;
-        // Relaxed: one OS thread.
+        // Relaxed: one OS thread runs all threads of a schedule.
         if self.0.state.load(Ordering::Relaxed) != 0 {
             return None;
         }

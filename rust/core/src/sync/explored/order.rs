@@ -68,8 +68,8 @@ impl Context {
     }
 }
 
-/// Reports that the calling thread has acquired the bit lock `key` of `class`; `tried` if by a
-/// trylock, which needs no check of the order.
+/// Reports that the calling thread has acquired the bit lock `key` of `class`; `tried` is
+/// true for a trylock, which needs no check of the order.
 #[inline]
 pub fn acquired(class: LockClass, key: usize, tried: bool) {
     if let Some(context) = context() {

@@ -13,9 +13,9 @@ fn erase<'a>(closure: *const (dyn Fn() -> bool + 'a)) -> *const (dyn Fn() -> boo
     unsafe { std::mem::transmute(closure) }
 }
 
-/// Sleeps on `word` until unparked, if `validate` still holds once queued. Two steps: falling
-/// asleep (`validate` and queueing are one step) and waking. The thread never wakes up without an
-/// unpark.
+/// Sleeps on `word` until unparked, if `validate` still holds once the thread is queued. The
+/// sleep takes two steps: falling asleep (`validate` and queueing are one step) and waking. The
+/// thread never wakes up without an unpark.
 #[track_caller]
 pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     let Some(context) = context() else {
@@ -45,7 +45,8 @@ pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     thread.reason.set(None);
 }
 
-/// Wakes the longest sleeper on `word`; `before_wake(unparked, more)` is part of the step.
+/// Wakes the thread that sleeps longest on `word`. `before_wake(unparked, more)` is part of the
+/// step: `unparked` is true if there is such a thread, `more` if other threads sleep on.
 #[track_caller]
 pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {
     let Some(context) = context() else { return before_wake(false, false) };
@@ -106,7 +107,7 @@ pub fn spin_until(word: &AtomicU64, cond: impl Fn(u64) -> bool) -> u64 {
     // SAFETY: same layout; the scheduler evaluates the condition only while this call waits.
     let condition: *const (dyn Fn(u64) -> bool + 'static) = unsafe { std::mem::transmute(condition) };
     context.step_when(Kind::Wait, std::ptr::from_ref(word).addr(), When::Holds(word.word(), condition));
-    // Relaxed: one OS thread.
+    // Relaxed: one OS thread runs all threads of a schedule.
     let value = word.word().load(Ordering::Relaxed);
     context.loaded(word.stamp(), Ordering::Acquire);
     context.values(value, value);

@@ -144,7 +144,7 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// Begins to record a schedule; with `pairs` the words and lines of its steps in any case.
+    /// Begins to record a schedule. With `pairs`, the words and lines of its steps are always recorded.
     pub fn begin(&self, record: Record, pairs: bool) {
         if self.analysing.get() {
             self.runnable.borrow_mut().clear();
@@ -176,8 +176,8 @@ impl Recording {
     }
 
     /// Records the threads that are runnable before step `step`, and those that stay so up to the next
-    /// decision. The latter are an empty set in a prefix, whose sets are known already, and for the only
-    /// thread left.
+    /// decision. The latter are an empty set in a prefix, whose sets are known already, for the only thread
+    /// left, and in a turn of the fair scheduler.
     #[inline]
     pub fn runnable(&self, step: u32, runnable: Threads, meanwhile: Threads) {
         if self.analysing.get() {

@@ -18,8 +18,8 @@ pub struct Runtime {
 /// The check of the end state, once all threads of a schedule have ended without a violation.
 pub trait Ending {
     /// Adds the state that is kept outside of the door's words and locks to the digest. Returns
-    /// false if this state cannot be digested; the end state is then always checked. Must execute
-    /// no operation of the door.
+    /// false if this state cannot be digested; the end state is then always checked. The
+    /// function must execute no operation of the door.
     fn digest_into(&mut self, digest: &mut Digest) -> bool;
 
     /// Returns true if this state has passed the check before.
@@ -182,7 +182,8 @@ impl Runtime {
     }
 
     /// Calls `f` with the runnable set of each step and with the accesses that are no steps, if
-    /// they were recorded. A set is zero for steps of a prefix and of the only thread left.
+    /// they were recorded. A set is zero for steps of a prefix, of the only thread left, and within
+    /// a turn of the fair scheduler.
     pub fn analysis<R>(&self, f: impl FnOnce(&[Threads], &[Access]) -> R) -> R {
         let recording = &self.context.recording;
         f(&recording.runnable.borrow(), &recording.accesses.borrow())

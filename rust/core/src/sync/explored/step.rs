@@ -120,7 +120,7 @@ const _: () = assert!(Kind::ALL.len() == Kind::Leave as usize + 1, "a kind is mi
 pub struct Step {
     /// Address of the object, zero for a fence.
     pub address: usize,
-    /// The thread that executed the step.
+    /// The thread that executed the step; for [`Kind::Leave`] the number of the buffer.
     pub thread: u8,
     /// The kind of the step.
     pub kind: Kind,
@@ -170,7 +170,8 @@ pub fn threads_in(set: Threads) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The state that a strategy sees when it chooses.
+/// The state that a strategy sees when it chooses. With store buffers, `current` and `runnable` also
+/// name buffers, by the numbers from [`FIRST_BUFFER`] on.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
     /// Number of the step to be executed.

@@ -62,7 +62,8 @@ impl Context {
         true
     }
 
-    /// Returns the value that the current thread has stored last, if the store is still in its buffer.
+    /// Returns the value that the current thread has last stored at `address`, if the store is still in the
+    /// thread's buffer.
     #[inline]
     pub(super) fn forwarded(&self, address: usize) -> Option<u64> {
         if !self.buffers.any_filled() {
@@ -120,7 +121,7 @@ impl Context {
             }
             let current = self.log().last().map(|last| last.get().thread.into());
             let view = View { step, current, runnable, alive };
-            // The last thread sees its own stores in any case.
+            // The last thread reads its own stores from its buffer, so they may stay there while it runs.
             let alone = alive.is_power_of_two() && threads == alive && filled & !alive == 0;
             let (chosen, until) = if alone {
                 (alive.trailing_zeros() as usize, u32::MAX)

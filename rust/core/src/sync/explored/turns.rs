@@ -29,7 +29,7 @@ impl Context {
     /// # Safety
     /// The body lives until each fiber that begins to run it is done or abandoned.
     pub(super) unsafe fn set_body(&self, body: &dyn Fn(usize)) {
-        // SAFETY: same layout; how long it lives is promised by the caller.
+        // SAFETY: same layout; the caller promises that the body lives long enough.
         let body: *const (dyn Fn(usize) + 'static) = unsafe { std::mem::transmute(std::ptr::from_ref(body)) };
         self.turns.body.set(Some(body));
     }
@@ -74,8 +74,8 @@ impl Context {
         self.current.set(thread);
         self.started.set(self.started.get() | bit);
         turns.chain.set(turns.chain.get() | bit);
-        // SAFETY: a slot is borrowed while its fiber runs or has resumed another, which is while
-        // the thread is in the chain; this thread was not in the chain.
+        // SAFETY: a slot is borrowed while its fiber runs or has resumed another fiber. During that
+        // time the slot's thread is in the chain, and this thread was not in the chain.
         let slot = unsafe { &mut *turns.fibers[thread].get() };
         let event = slot.as_mut().map_or(Event::Done, Fiber::resume);
         turns.chain.set(turns.chain.get() & !bit);
@@ -146,8 +146,8 @@ impl Context {
         self.mode.set(Mode::Running);
     }
 
-    /// Runs the threads until all have ended or a verdict is in, then unwinds the rest. Only the
-    /// host calls this function.
+    /// Runs the threads until all have ended and no store is left in a buffer, or until a verdict
+    /// is in. Then unwinds the remaining threads. Only the host calls this function.
     pub(super) fn run_to_the_end(&self) {
         while self.mode.get() == Mode::Running && (self.alive.get() != 0 || self.buffers.any_filled()) {
             let Some(mut next) = self.decide() else { break };
@@ -198,7 +198,7 @@ impl Context {
         let mut f = Some(f);
         let mut result = None;
         let mut call = || {
-            // A panic must not unwind the host's stack; it is resumed on this one.
+            // A panic must not unwind the host's stack; it is resumed on the stack of thread `me`.
             result = f.take().map(|f| catch_unwind(AssertUnwindSafe(f)));
         };
         let call: *mut (dyn FnMut() + '_) = &raw mut call;

@@ -56,7 +56,8 @@ impl Context {
         }
     }
 
-    /// Makes `violation` the verdict if none is in yet, and lets the threads unwind.
+    /// Makes `violation` the verdict if none is in yet, and lets the threads unwind. In a callback on
+    /// the host's stack, the unwinding begins when the callback has ended.
     pub(super) fn judge(&self, violation: Violation) {
         let mut verdict = self.verdict.borrow_mut();
         if verdict.is_none() {

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-/// Samples the pages. `true` drops all earlier samples, because the operation has only just been called.
+/// Samples the pages. `true` drops all earlier samples, because the operation begins only now.
 pub(super) type Look = dyn Fn(bool);
 
 /// An operation whose pages the explorer samples.

@@ -55,7 +55,7 @@ pub fn glance<T>(look: impl FnOnce() -> T) -> T {
 }
 
 impl Context {
-    /// Looks for each operation that runs, when the turn passes from thread `from` to thread `to`.
+    /// Calls the `look` of each watched operation when the turn passes from thread `from` to thread `to`.
     #[cold]
     pub(super) fn look_between_turns(&self, from: Option<usize>, to: usize) {
         let steps = self.steps.get();

@@ -10,7 +10,8 @@ use super::step::Kind;
 use std::sync::atomic::Ordering;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// A fence: a step that only changes the clocks of its thread.
+/// A fence: a step that changes the clocks of its thread. A SeqCst fence also empties the thread's store
+/// buffer.
 #[track_caller]
 pub fn fence(order: Ordering) {
     match context() {
@@ -206,7 +207,7 @@ atomic!(AtomicU64, u64, AtomicU64, U64);
 atomic!(AtomicU32, u32, AtomicU32, U32);
 
 impl AtomicU64 {
-    /// Changes the value without a step and without ordering anything; undone after a schedule.
+    /// Changes the value without a step and without ordering anything. The change is undone after a schedule.
     pub(crate) fn overwrite(&self, value: u64) {
         if let Some(context) = context() {
             context.entry(&self.stamp, || self.home(self.value.load(Relaxed)));

@@ -80,7 +80,7 @@ impl Model {
         let counted = Arc::clone(&executions);
         let result = catch_unwind(AssertUnwindSafe(|| {
             builder.check(move || {
-                // Relaxed: one OS thread.
+                // Relaxed: one OS thread runs all executions.
                 counted.fetch_add(1, Ordering::Relaxed);
                 SLOTS.set(0);
                 park::reset();

@@ -7,7 +7,7 @@ use ::loom::sync::{Condvar, Mutex};
 use std::cell::RefCell;
 use std::sync::Arc;
 
-/// The sleepers, as (word's address, ticket), longest first.
+/// The queue of the threads that sleep on any word.
 #[derive(Debug)]
 struct Queue {
     sleepers: Mutex<Sleepers>,
@@ -16,6 +16,7 @@ struct Queue {
 
 #[derive(Debug, Default)]
 struct Sleepers {
+    /// The sleepers, as (word's address, ticket), longest first.
     asleep: Vec<(usize, u64)>,
     tickets: u64,
 }
@@ -35,8 +36,8 @@ fn queue() -> Arc<Queue> {
     QUEUE.with(|slot| slot.borrow().clone()).expect("set at the beginning of each execution")
 }
 
-/// Sleeps on `word` until unparked, if `validate` still holds once queued. The thread never wakes
-/// up without an unpark, so a lost wake-up becomes a deadlock, which loom reports.
+/// Sleeps on `word` until unparked, if `validate` still holds once the thread is queued. The thread
+/// never wakes up without an unpark, so a lost wake-up becomes a deadlock, which loom reports.
 pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     let queue = queue();
     let key = std::ptr::from_ref(word).addr();
@@ -55,7 +56,7 @@ pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     }
 }
 
-/// Wakes the longest sleeper on `word`; `before_wake(unparked, more)` runs under the queue's lock.
+/// Wakes the thread that sleeps longest on `word`; `before_wake(unparked, more)` runs under the queue's lock.
 pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {
     let queue = queue();
     let key = std::ptr::from_ref(word).addr();

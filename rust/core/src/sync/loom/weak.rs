@@ -24,7 +24,7 @@ pub enum Half {
     Fence,
 }
 
-/// A place in the source with an ordering stronger than Relaxed, and one half of it.
+/// A place in the source with an ordering stronger than Relaxed, and one half of this ordering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Site {
     /// Source file, as the compiler names it.

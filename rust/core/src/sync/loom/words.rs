@@ -193,7 +193,7 @@ macro_rules! plain {
 
             /// Reads without protection; the caller must check again.
             pub fn peek(&self) -> $int {
-                // Relaxed: an unordered read is what a `peek` is.
+                // Relaxed: a `peek` is not ordered against any write.
                 self.value.load(Ordering::Relaxed)
             }
         }

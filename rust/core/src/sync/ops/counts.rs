@@ -1,4 +1,4 @@
-//! The counts of operations at the door, and the counters that the mutations of a structure raise.
+//! The counts of operations at the door, and the counters that the changes of a structure raise.
 
 use serde::Serialize;
 
@@ -51,13 +51,13 @@ impl Ops {
     }
 }
 
-/// Names the counter for the mutations of a [`Tallied`](crate::sync::Tallied) structure.
+/// Names the counter for the changes of a [`Tallied`](crate::sync::Tallied) structure.
 pub trait Kind: 'static {
-    /// The counter that a mutation raises.
+    /// Raises the counter by one change.
     fn bump(ops: &mut Ops);
 }
 
-/// Mutations of an intrusive list: links and unlinks.
+/// Changes of an intrusive list: links and unlinks.
 #[derive(Debug)]
 pub struct ListOps;
 

@@ -101,7 +101,7 @@ fn reclaim_swaps_a_large_page_whole_where_the_kernel_does() {
 
 #[test]
 fn a_large_page_without_a_run_of_slots_is_split_and_swapped_in_parts() {
-    // Slot 0 is taken. Of four slots, three parts get the others.
+    // There are four slots, and slot 0 is taken. Three parts get the other slots, the last part none.
     let (machine, space, area) = swapping("6.12", ORDER, PAGES, 4);
     pageout(&machine, &space, &area);
     assert_eq!(slots(&area), [Some(1), Some(2), Some(3), None]);

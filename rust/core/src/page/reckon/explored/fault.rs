@@ -13,7 +13,7 @@ impl Books {
         self.faulting.contains(&thread_slot())
     }
 
-    /// A content came from a store. A fault that had to wait for that is a major one.
+    /// The content of a page came from a disk or from swap. A fault that had to wait for it is a major one.
     pub(super) fn content_read(&mut self) {
         if self.faults() {
             self.add(Event::Pgmajfault, 1);

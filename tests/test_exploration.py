@@ -84,10 +84,15 @@ def test_a_race_says_what_where_and_how_to_see_it_again(race):
 def test_the_meaning_of_words_is_shown(race):
     shown = {(step.object, step.before, step.after) for step in race.counterexample.trace}
     objects = {name for name, _, _ in shown}
-    assert {"lruvec lock", "entry of r0:0", "page 0x0 word", "page 0x0 mapcount"} <= objects
+    assert {
+        "lruvec lock of node 0",
+        "entry of r0:0",
+        "page 0x0 word",
+        "page 0x0 mapcount",
+    } <= objects
     entries = [after for name, _, after in shown if name == "entry of r0:0"]
     assert any(after.startswith("migration of 0x0") for after in entries)
-    assert ("lruvec lock", "free", "held") in shown
+    assert ("lruvec lock of node 0", "free", "held") in shown
     assert ("page 0x0 mapcount", "0x1", "0x0") in shown
 
 

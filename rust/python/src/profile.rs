@@ -3,9 +3,9 @@
 use crate::errors::{input, type_error};
 use crate::state;
 use mmcore::profile::{PRESETS, Profile as Choices};
-use pyo3::exceptions::PyKeyError;
+use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyIterator, PyMapping, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyIterator, PyString, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -58,14 +58,19 @@ impl Profile {
                 Some(_) => Err(type_error("give a kernel or a whole profile, not both")),
             };
         }
-        let Ok(fields) = profile.cast::<PyMapping>() else {
-            let given = profile.repr()?;
-            return Err(type_error(format!(
-                "profile must be a Profile or fields by name, not {given}: choose a preset with kernel"
-            )));
-        };
-        let fields = PyDict::from_sequence(fields.items()?.as_any())?;
-        Profile::with_fields(Profile::preset(kernel)?, Some(&fields))
+        // `dict` takes any mapping.
+        let py = profile.py();
+        let fields = py.get_type::<PyDict>().call1((profile,)).map_err(|error| {
+            let is_wrong =
+                error.is_instance_of::<PyTypeError>(py) || error.is_instance_of::<PyValueError>(py);
+            match profile.repr() {
+                Ok(given) if is_wrong => type_error(format!(
+                    "profile must be a Profile or fields by name, not {given}: choose a preset with kernel"
+                )),
+                _ => error,
+            }
+        })?;
+        Profile::with_fields(Profile::preset(kernel)?, Some(fields.cast::<PyDict>()?))
     }
 
     pub fn preset(kernel: Option<&str>) -> PyResult<Choices> {

@@ -144,10 +144,11 @@ def test_lists_of_searches_keep_those_that_have_ended(number, code):
     # The second search may have ended without being put to the result yet.
     ended = ("1 programs, 20,000 schedules", "2 programs, 40,000 schedules")
     assert done.stdout.splitlines()[-1].startswith(ended)
-    done = signalled(number, where, 3, 0, "hunt", "--json", "--jobs", 1)
+    # Short searches may end before the main thread has put the first one to the result.
+    done = signalled(number, where, 20, 0, "hunt", "--json", "--jobs", 1)
     assert (done.returncode, done.stderr) == (code, TOLD)
     facts = json.loads(done.stdout)
-    assert len(facts["mutations"]) in {1, 2}
+    assert 0 < len(facts["mutations"]) < 20
     assert facts["not_begun"] > 40
 
 

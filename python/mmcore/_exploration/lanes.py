@@ -27,9 +27,9 @@ def lanes(
 ) -> Live:
     """Makes the page's view of a trace: a column for each thread, time downward.
 
-    Without a script the folds open, the racing steps name each other, and each step explains itself
-    by a hint. With the script a line joins the racing steps, arrow keys go from step to step, and
-    the step at the cursor is explained below.
+    Where JavaScript is off, a reader can still open the folds, racing steps name each other, and
+    each step has its explanation as a hint. With the script a line joins the racing steps, arrow
+    keys go from step to step, and the step at the cursor is explained below.
 
     Args:
         program: the program; each of its threads is a column.

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["short", "steps"]
 
-#: The number of steps shown at the beginning and at the end of an operation without a switch.
+#: The number of steps shown at the beginning and at the end of each run of steps that one operation
+#: takes without a switch to another thread.
 _FIRST, _LAST = 2, 5
 
 

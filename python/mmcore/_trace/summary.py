@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reuse", "TraceSummary", "TraceThread", "summary_of"]
 
-#: Accesses that are looked at at a time.
+#: The number of accesses in one pass over a part of a trace.
 _STRETCH = 1 << 20
 
 #: Threads that the text lists; the JSON document has all.
@@ -31,7 +31,9 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """Counts accesses by the distance to the previous access to the same page.
+    """One class of reuse distances, with the number of accesses in it.
+
+    The distance of an access is the number of accesses since the previous one to the same page.
 
     Attributes:
         least: the least distance: 1 if the accesses follow one another.
@@ -201,7 +203,8 @@ def _reuse(ids_of_all: NDArray[np.uint32], footprint: int) -> tuple[Reuse, ...]:
         is_first[1:] = sorted_ids[1:] != sorted_ids[:-1]
         before = np.where(is_first, last[sorted_ids], np.roll(places, 1))
         distances = (places - before)[before >= 0]
-        # frexp gives the power of two above a number; distances are exact as floats.
+        # frexp gives the exponent of the least power of two above a number. The class of the number
+        # is one less. Distances are exact as floats.
         counts += np.bincount(np.frexp(distances.astype(np.float64))[1] - 1, minlength=64)
         is_last = np.roll(is_first, -1)
         is_last[-1] = True
@@ -216,7 +219,7 @@ def _reuse(ids_of_all: NDArray[np.uint32], footprint: int) -> tuple[Reuse, ...]:
 def _threads(arrays: TraceArrays, wrote: NDArray[np.bool_]) -> Iterator[TraceThread]:
     numbers = np.bincount(arrays.threads)
     writes = np.bincount(arrays.threads[wrote], minlength=len(numbers))
-    # Distinct pairs of thread and page, a stretch at a time and then over all stretches.
+    # Distinct pairs of thread and page; each stretch is added to those found so far.
     pairs = np.empty(0, np.uint64)
     for begin in range(0, len(wrote), _STRETCH):
         part = slice(begin, begin + _STRETCH)

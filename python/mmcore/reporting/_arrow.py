@@ -96,8 +96,8 @@ def _flat(row: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 def _column(arrow: Any, values: Iterable[Any]) -> Any:
     """A column of the type that all of its values have.
 
-    Integers and floats together become floats. In any other column texts stay as they are, and all
-    other values become JSON.
+    Integers and floats together become floats, unless an integer needs more than 64 bits. In any
+    other column texts stay as they are, and all other values become JSON.
     """
     values = list(values)
     kinds = {type(value) for value in values if value is not None}

@@ -34,13 +34,13 @@ pub struct Zone {
     frontier: u32,
     /// Free frames on the lists.
     listed: u32,
-    /// Frames from the frontier on that lie in isolated pageblocks.
+    /// The number of frames at or after the frontier that lie in isolated pageblocks.
     isolated_ahead: u32,
     /// The compaction state of this node: scanner positions and deferral.
     compaction: Remembered,
     /// The free frames that allocations and compaction leave in the node.
     watermarks: Watermarks,
-    /// Compactions that wait for a block of this node in a slot.
+    /// The number of compactions that wait for a free block of this node in the slot of their CPU.
     captures: u32,
 }
 
@@ -99,7 +99,7 @@ impl Zone {
         }
     }
 
-    /// Relative number of the first frame that was never used.
+    /// Relative number of the first frame that was never on a list.
     pub fn frontier(&self) -> u32 {
         self.frontier
     }
@@ -160,7 +160,7 @@ impl Zone {
             if let Some(fit) = self.smallest(kind, order) {
                 return Some(self.cut(frames, kind, fit, order));
             }
-            // The frames beyond the frontier are movable, unless their pageblocks were given
+            // The frames from the frontier on are movable, unless their pageblocks were given
             // another type.
             if kind != MigrateType::Movable || !self.grow(frames) {
                 return self.take_from_others(frames, order, kind);
@@ -279,8 +279,8 @@ impl Zone {
         free.then_some(buddy)
     }
 
-    /// Returns true if blocks of two pageblocks may merge. An isolated pageblock stays apart: a merged
-    /// block could be handed out with the frames that are to be kept.
+    /// Returns true if blocks of two pageblocks may merge. Isolated and high-atomic pageblocks merge only
+    /// with their own type. Otherwise an allocation of another type could get their frames as a part.
     fn may_merge(&self, buddy: u32, kind: MigrateType) -> bool {
         let other = self.blocks.kind_of(buddy);
         other == kind || (other.merges() && kind.merges())
@@ -346,7 +346,7 @@ impl Zone {
         is_free_block(frames, self.base.plus(block), order)
     }
 
-    /// The block in which a frame beyond the frontier will come onto the lists: the largest that is
+    /// The block in which a frame from the frontier on will come onto the lists: the largest that is
     /// aligned, lies between the frontier and the end of the node, and has one migratetype. Returns the
     /// block's first frame, order and type; `None` for a frame beyond the node.
     fn block_ahead(&self, number: u32) -> Option<(u32, u8, MigrateType)> {
@@ -365,14 +365,14 @@ impl Zone {
         Some((first(order), order, kind))
     }
 
-    /// The blocks in which the frames from the frontier on will come onto the lists, as order and
-    /// migratetype, in the order of their frames.
+    /// The blocks that will be listed for the frames at and after the frontier, lowest frame first; each as
+    /// order and migratetype.
     pub(crate) fn blocks_ahead(&self) -> impl Iterator<Item = (u8, MigrateType)> + '_ {
         let next = |&(first, order, _): &(u32, u8, _)| self.block_ahead(first + (1 << order));
         std::iter::successors(self.block_ahead(self.frontier), next).map(|(_, order, kind)| (order, kind))
     }
 
-    /// Puts the next block beyond the frontier on its list. Returns false if no frame is left.
+    /// Puts the block that begins at the frontier on its list. Returns false if no frame is left.
     fn grow(&mut self, frames: &Frames) -> bool {
         let Some((_, order, kind)) = self.block_ahead(self.frontier) else { return false };
         let pfn = self.base.plus(self.frontier);
@@ -381,7 +381,8 @@ impl Zone {
             self.isolated_ahead -= 1 << order;
         }
         match self.free_buddy(frames, pfn.0 - self.base.0, order) {
-            // Types that were changed and changed back can leave half a block below the frontier.
+            // The buddy is on a list already if the types of the two pageblocks differed when it was
+            // listed.
             Some(_) => self.give(frames, pfn, order),
             None => self.enlist(frames, pfn, order, kind),
         }
@@ -479,8 +480,8 @@ mod tests {
         }
 
         /// Any sequence of takes of each type, gives, and changes of a pageblock's type: a block of an
-        /// isolated pageblock is never taken nor counted, each free block lies on the list of its
-        /// pageblock, and all merges back once the types are equal again.
+        /// isolated pageblock is taken for no other type and not counted, each free block lies on the list
+        /// of its pageblock, and all merges back once the types are equal again.
         #[test]
         fn free_blocks_lie_on_the_lists_of_their_pageblocks(
             size in 1u32..300,

@@ -1,10 +1,10 @@
 //! Refault distances: the time between a page's eviction and its return, counted in evictions and
 //! activations (lifecycle 5.9).
 //!
-//! A node's age advances with each page that is evicted or activated. An eviction leaves the age in
-//! the slot where the page was (its *shadow*). When the page comes back, the difference of the two
-//! ages is the number of further pages that the inactive list would have had to hold for the page
-//! to stay. If the lists that compete for memory hold at least that many, the page belongs to the
+//! A node's age advances with each page that is evicted or activated. An eviction stores the age, as
+//! the page's *shadow*, in the cache slot where the page was. When the page comes back, the node's age
+//! less the stored one is the number of further pages that the inactive list would have had to hold for
+//! the page to stay. If the lists that compete for memory hold at least that many, the page belongs to the
 //! working set and is active at once.
 
 use super::generations::class;
@@ -76,8 +76,8 @@ impl<R: Release> Machine<R> {
             let recent = generations.refaulted(class, tier, shadow.age, 1 << page.order());
             drop(lruvec);
             if recent && tier > 0 {
-                // The page was accessed more than once before its eviction, and now again: it
-                // belongs to the working set.
+                // The page belonged to the working set or was accessed more than once before its
+                // eviction, and was accessed now again: it belongs to the working set.
                 page.set(Flags::WORKINGSET);
                 count(NodeItem::WorkingsetRestoreAnon, NodeItem::WorkingsetRestoreFile);
             }

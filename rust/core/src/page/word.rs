@@ -4,12 +4,12 @@
 //! |---|---|
 //! | 0..=31 | flags; [`Flags`] tells which code sets each, and under which lock |
 //! | 32..=34 | generation + 1 of the multi-generational LRU; 0 for a page on no generation's list |
-//! | 35..=36 | accesses through files beyond the first (`REFERENCED`), counted for the same LRU |
+//! | 35..=36 | the number of accesses through a file after the first one, which sets `REFERENCED`; for the multi-generational LRU |
 //! | 37..=63 | reference count, 27 bits |
 //!
-//! The count is at the top, so that an overflow or underflow leaves the word and never changes a
-//! flag. Its limit is far below what the bits can hold ([`Word::COUNT_LIMIT`]); an operation that
-//! would exceed the limit stops with an error.
+//! The count is in the highest bits, so that the carry of an overflow or underflow is lost and never
+//! changes a flag. Its limit is half of what the bits can hold ([`Word::COUNT_LIMIT`]); an operation that
+//! would reach the limit fails or breaks a rule.
 
 use std::fmt;
 
@@ -24,9 +24,9 @@ bitflags::bitflags! {
     /// | `ACTIVE` | activation (lruvec), refault, local add batch | deactivation (lruvec), isolator |
     /// | `UNEVICTABLE` | adding (lruvec) | adding, last put (lruvec) |
     /// | `ISOLATED` | the core, after the owner's isolate succeeded (page lock) | the core (page lock) |
-    /// | `MOVABLE` | owner at insertion (page lock) | owner (page lock); the free path, under a sticky mark or designs whose put looks for movable pages |
-    /// | `HWPOISON` | memory failure, without any lock | unpoison; outlives the page's life |
-    /// | `REFUSED` | the free path and the allocator, with a count of zero | unpoison, or the failure that holds the frame |
+    /// | `MOVABLE` | owner at insertion (page lock) | owner (page lock); the free path, in profiles whose mark stays until the page is freed, and in release designs whose put looks for movable pages |
+    /// | `HWPOISON` | memory failure, under its mutex alone | unpoison; outlives the page's life |
+    /// | `REFUSED` | the free path and the allocator, with a count of zero | unpoison, or memory failure when it takes its reference on the frame |
     /// | `BUDDY` | entering a free list (zone lock) | leaving it (zone lock) |
     /// | `ANON` | first mapping, together with the owner's slot | free path |
     /// | `ANON_EXCLUSIVE` | fault, copy (page-table lock) | fork, unmap (page-table lock) |
@@ -56,7 +56,7 @@ bitflags::bitflags! {
         const WRITEBACK = 1 << 9;
         /// The content is valid.
         const UPTODATE = 1 << 10;
-        /// `private` belongs to the file (buffers), which holds a reference.
+        /// The file has attached private data (buffers) to the page, and holds a reference for it.
         const PRIVATE = 1 << 11;
         /// The page is backed by swap, and belongs on the anonymous lists.
         const SWAPBACKED = 1 << 12;
@@ -95,7 +95,7 @@ bitflags::bitflags! {
         const IDLE = 1 << 28;
         /// Idle tracking has seen an access that reclaim has not seen.
         const YOUNG = 1 << 29;
-        /// The page belongs to a file, and the owner's slot is the file's.
+        /// The page belongs to a file: the field `owner` of its record names the file's slot.
         const FILE = 1 << 30;
         /// The frame is poisoned and the allocator has refused it: its count is zero and it is on
         /// no list. The thread that clears the poison gives the frame back.
@@ -144,13 +144,13 @@ impl Word {
     /// `Page::get` adds before it checks, so each thread may exceed the limit once before it takes its
     /// reference back. The limit is therefore half of what the bits can hold.
     pub const COUNT_LIMIT: u32 = 1 << 26;
-    /// The limit for references from outside the core (pins, handles), compared with the whole
-    /// count. The other half is for references of the core (entries, batches, isolations), so that
-    /// no user can bring the core to its own limit.
+    /// The limit for references from outside the core (pins, handles), compared with the whole count: half
+    /// of `COUNT_LIMIT`. The other half is for the core's references (entries, batches, isolations), so
+    /// that no user can make the core reach `COUNT_LIMIT`.
     pub const OUTSIDE_LIMIT: u32 = Self::COUNT_LIMIT / 2;
-    /// The limit for references of entries: the most areas of base pages that can share one page
-    /// ([`Areas`](crate::map::Areas)). Together with the references from outside it leaves 2^20 for
-    /// those that the core holds for a moment.
+    /// The most references that entries may hold on one page, and so the most areas of base pages that can
+    /// share the page ([`Areas`](crate::map::Areas)). This limit and `OUTSIDE_LIMIT` leave 2^20 references
+    /// for those that the core holds for a moment.
     pub const MAPPED_LIMIT: u32 = Self::COUNT_LIMIT - Self::OUTSIDE_LIMIT - (1 << 20);
     const _ROOM: () = assert!(Self::OUTSIDE_LIMIT + Self::MAPPED_LIMIT + (1 << 20) <= Self::COUNT_LIMIT);
     const GEN_SHIFT: u32 = 32;
@@ -202,7 +202,7 @@ impl Word {
         Word(self.0 & !Self::GEN_MASK | bits)
     }
 
-    /// The number of accesses through files beyond the first, at most three.
+    /// The number of accesses through a file that followed the first one, at most three.
     #[inline]
     pub const fn more_accesses(self) -> u8 {
         ((self.0 & Self::ACCESSES_MASK) >> Self::ACCESSES_SHIFT) as u8

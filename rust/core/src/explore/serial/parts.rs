@@ -89,7 +89,7 @@ fn parts(op: &Op, sizes: &HashMap<String, u32>, files: &[Region]) -> Vec<Op> {
         Op::Pin { .. } => return whole(),
         // The unmap of a whole region also removes its file.
         Op::Unmap { pages } if pages.pages.is_none() && files.contains(&pages.of) => return whole(),
-        // Every second page goes elsewhere, so the target of a page depends on its place in the call.
+        // With `alt` every second page goes to another node, so the target depends on the page's place.
         Op::Move { options, .. } if options.contains(&MoveOption::Alt) => return whole(),
         Op::Punch { region, keep, of } => {
             let size = sizes.get(&region.to_string()).copied().unwrap_or(u32::MAX);

@@ -7,7 +7,7 @@ use crate::page::Pfn;
 pub(crate) struct Lists {}
 
 impl Lists {
-    /// Ignores a generation whose pages join another one.
+    /// Ignores that the pages of one generation join another generation.
     #[inline(always)]
     pub(crate) fn join(&mut self, _from: usize, _into: usize) {}
 
@@ -27,7 +27,7 @@ impl Scan {
     #[inline(always)]
     pub(crate) fn meets(&mut self, _pfn: Pfn) {}
 
-    /// Ignores a page that the scan moves.
+    /// Ignores a page that the scan moves to the head of its list.
     #[inline(always)]
     pub(crate) fn spares(&mut self, _pfn: Pfn) {}
 }

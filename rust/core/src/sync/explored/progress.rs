@@ -9,7 +9,7 @@ pub(super) const FAIR_STEPS: u32 = 8_192;
 /// The steps at which the threads of the running schedule last began or ended an operation.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// The step before which each thread's last operation began, or has ended.
+    /// For each thread the number of the next step when the thread last began or ended an operation.
     pub marks: Cell<[u32; THREADS]>,
     pub fair: Cell<Option<Fair>>,
 }
@@ -21,7 +21,8 @@ pub(super) struct Fair {
     pub first_step: u32,
     /// The step at which the running turn ends.
     pub turn_end: u32,
-    /// The thread that had repeated itself alone up to the bound.
+    /// The thread that alone had taken the latest steps when the schedule reached its bound, and only
+    /// repeated them; `None` if there was no such thread.
     pub repeats: Option<usize>,
     /// The step after the last operation that ended under the fair scheduler.
     pub ended: u32,

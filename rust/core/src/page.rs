@@ -11,7 +11,7 @@
 //! | state | `word` count | `mapcount` | `owner` | `index` | `next`, `prev` | `order` | `private` |
 //! |---|---|---|---|---|---|---|---|
 //! | never used | 0 | 0 | 0 | 0 | none | 0 | 0 |
-//! | free block head (buddy) | 0, `BUDDY` | 0 | 0 | 0 | zone free list | block order | 0 |
+//! | free block head (buddy) | 0, `BUDDY` | 0 | 0 | 0 | zone free list | block order | 0; of a single frame: one that is further on in the list, or 0 |
 //! | inside a free block | 0 | 0 | 0 | 0 | none | 0 | 0 |
 //! | per-CPU free list | 0 | 0 | 0 | 0 | none (the CPU keeps an array) | 0 | 0 |
 //! | allocated, private | ≥ 1 | 0 | 0 or driver | driver's | driver's | order | driver's; in an arranged node the letter of its [`Kind`](crate::layout::Kind) |

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod fallback;
+mod heads;
 mod lists;
 mod online;
 mod range;

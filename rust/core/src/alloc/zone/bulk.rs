@@ -4,8 +4,8 @@ use super::lists::is_free_block;
 use super::{MigrateType, Zone, expect_in_use};
 use crate::page::{Frames, Pfn};
 
-/// While a frame is given back, the records of the buddies of the frame this many places ahead are
-/// prefetched.
+/// While a frame is given back, the record of the frame this many places ahead and the records of that
+/// frame's buddies are prefetched.
 const BUDDIES: usize = 8;
 /// While a frame is given back, the records that are linked with those buddies on their free lists are
 /// prefetched for the frame this many places ahead.
@@ -48,6 +48,7 @@ impl Zone {
     /// Neighbours in ascending order that fill a block go back as this block. One by one, each of them would
     /// be put on a list and taken off by the next one, which merges with it.
     pub fn give_singles(&mut self, frames: &Frames, singles: &[Pfn]) {
+        singles.iter().take(BUDDIES).for_each(|&pfn| self.prefetch_buddies(frames, pfn));
         let mut left = singles;
         while let Some(&first) = left.first() {
             if let Some(&ahead) = left.get(BUDDIES) {
@@ -68,11 +69,11 @@ impl Zone {
         }
     }
 
-    /// Starts loading the records of the blocks with which a frame may merge: those of the orders 1 and 2.
-    /// The buddy of order 0 lies beside the frame.
+    /// Starts loading the records of a frame and of the blocks with which it may merge: those of the orders 0,
+    /// 1 and 2. The buddy of order 0 lies beside the frame, in the same cache line.
     #[inline]
     fn prefetch_buddies(&self, frames: &Frames, pfn: Pfn) {
-        for order in 1..=2 {
+        for order in 0..=2 {
             frames.prefetch(self.buddy_of(pfn, order));
         }
     }

@@ -1,5 +1,6 @@
 //! The free lists of one migratetype.
 
+use super::heads::{Heads, NO_FRAME};
 use crate::page::{Flags, Frames, List, MAX_ORDER, Pfn};
 use std::ops::Index;
 
@@ -8,14 +9,18 @@ use std::ops::Index;
 /// The lists do not count their frames. The zone does: it counts a block once, however often the block is
 /// merged or cut before it reaches its list.
 #[derive(Clone, Debug)]
-pub(super) struct FreeLists([List; MAX_ORDER as usize + 1]);
+pub(super) struct FreeLists {
+    lists: [List; MAX_ORDER as usize + 1],
+    heads: Heads,
+}
 
 impl FreeLists {
-    pub(super) const EMPTY: FreeLists = FreeLists([List::EMPTY; MAX_ORDER as usize + 1]);
+    pub(super) const EMPTY: FreeLists =
+        FreeLists { lists: [List::EMPTY; MAX_ORDER as usize + 1], heads: Heads::NONE };
 
     /// The lists with their orders, from order 0 on.
     pub(super) fn each(&self) -> impl Iterator<Item = (u8, &List)> {
-        self.0.iter().enumerate().map(|(order, list)| (order as u8, list))
+        self.lists.iter().enumerate().map(|(order, list)| (order as u8, list))
     }
 
     /// The smallest order, from `order` on, of which a block is free.
@@ -27,21 +32,25 @@ impl FreeLists {
     /// Puts a block at the head of its list, where it is taken first.
     #[inline]
     pub(super) fn push_head(&mut self, frames: &Frames, pfn: Pfn, order: u8) {
-        mark(frames, pfn, order);
-        self.0[order as usize].push_head(frames, pfn);
+        let ahead = if order == 0 { self.heads.push(pfn) } else { NO_FRAME };
+        mark(frames, pfn, order, ahead);
+        self.lists[order as usize].push_head(frames, pfn);
     }
 
     /// Puts a block at the tail of its list, where it is taken last.
     #[inline]
     pub(super) fn push_tail(&mut self, frames: &Frames, pfn: Pfn, order: u8) {
-        mark(frames, pfn, order);
-        self.0[order as usize].push_tail(frames, pfn);
+        mark(frames, pfn, order, NO_FRAME);
+        self.lists[order as usize].push_tail(frames, pfn);
     }
 
     /// Takes a block off its list.
     #[inline]
     pub(super) fn remove(&mut self, frames: &Frames, pfn: Pfn, order: u8) {
-        self.0[order as usize].remove(frames, pfn);
+        if order == 0 && self.lists[0].head() == Some(pfn) {
+            self.heads.pop(frames, frames[pfn].private());
+        }
+        self.lists[order as usize].remove(frames, pfn);
         frames[pfn].clear(Flags::BUDDY);
         frames[pfn].set_extra(0, 0);
     }
@@ -52,7 +61,7 @@ impl Index<u8> for FreeLists {
 
     #[inline]
     fn index(&self, order: u8) -> &List {
-        &self.0[order as usize]
+        &self.lists[order as usize]
     }
 }
 
@@ -64,7 +73,7 @@ pub(super) fn is_free_block(frames: &Frames, pfn: Pfn, order: u8) -> bool {
 }
 
 #[inline]
-fn mark(frames: &Frames, pfn: Pfn, order: u8) {
-    frames[pfn].set_extra(order, 0);
+fn mark(frames: &Frames, pfn: Pfn, order: u8, ahead: u32) {
+    frames[pfn].set_extra(order, ahead);
     frames[pfn].set(Flags::BUDDY);
 }

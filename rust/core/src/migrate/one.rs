@@ -347,6 +347,11 @@ impl<R: Release> Machine<R> {
         let copied = pairs.iter().filter(|pair| pair.copied);
         self.memory
             .copy_pages(copied.flat_map(|pair| self.frames.parts(pair.src).zip(self.frames.parts(pair.dst))));
+        // The copied bytes have pushed the records out of the first-level cache, and the next steps use them.
+        for pair in &*pairs {
+            self.frames.prefetch(pair.src);
+            self.frames.prefetch(pair.dst);
+        }
     }
 
     /// The moment at which the bytes of a page that is in no cache are copied: as the profile says,

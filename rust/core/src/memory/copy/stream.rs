@@ -1,10 +1,11 @@
 //! Copies of a page with streaming stores, one function for each width of the processor's registers.
 //!
-//! Each function prefetches at a distance: with the copy of a line it starts loading the line that is
-//! `AHEAD` lines further on, in this page or in the next one. A burst of prefetches before the copy
-//! would fill the line buffers of the processor, and the copy would wait for them.
+//! Each function prefetches at the distance of one page: with the copy of a line it starts loading the line
+//! at the same place of the next source, into the second-level cache. A shorter distance comes too late. A
+//! burst of prefetches before the copy, or prefetches into the first-level cache, would fill the line buffers
+//! of the processor, and the copy would wait for them.
 
-use super::prefetch::prefetch;
+use super::prefetch::prefetch_second;
 use crate::page::size::PAGE_SIZE;
 use std::arch::x86_64::{
     __m128i, __m256i, __m512i, _mm_load_si128, _mm_stream_si128, _mm256_load_si256, _mm256_stream_si256,
@@ -15,19 +16,6 @@ use std::arch::x86_64::{
 const LINE: usize = 64;
 const LINES: usize = PAGE_SIZE / LINE;
 
-/// The distance of the prefetch, in lines.
-const AHEAD: usize = 32;
-
-/// Starts loading the line that is `AHEAD` lines after line `line` of `source`; the lines of `next` follow
-/// those of `source`.
-#[inline(always)]
-fn prefetch_ahead(source: *const u8, next: *const u8, line: usize) {
-    prefetch(match line + AHEAD {
-        at @ ..LINES => source.wrapping_add(at * LINE),
-        at => next.wrapping_add((at - LINES) * LINE),
-    });
-}
-
 /// Copies PAGE_SIZE bytes with stores of 64 bytes, without a fence; `next` is only prefetched.
 ///
 /// # Safety
@@ -37,7 +25,7 @@ fn prefetch_ahead(source: *const u8, next: *const u8, line: usize) {
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn avx512(source: *const u8, target: *mut u8, next: *const u8) {
     for line in 0..LINES {
-        prefetch_ahead(source, next, line);
+        prefetch_second(next.wrapping_add(line * LINE));
         // SAFETY: the line lies within PAGE_SIZE; alignment and validity are the caller's promise.
         #[allow(clippy::multiple_unsafe_ops_per_block, reason = "one cache line, one proof")]
         unsafe {
@@ -54,7 +42,7 @@ pub(super) unsafe fn avx512(source: *const u8, target: *mut u8, next: *const u8)
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn avx2(source: *const u8, target: *mut u8, next: *const u8) {
     for line in 0..LINES {
-        prefetch_ahead(source, next, line);
+        prefetch_second(next.wrapping_add(line * LINE));
         // SAFETY: as in `avx512`.
         #[allow(clippy::multiple_unsafe_ops_per_block, reason = "one cache line, one proof")]
         unsafe {
@@ -73,7 +61,7 @@ pub(super) unsafe fn avx2(source: *const u8, target: *mut u8, next: *const u8) {
 /// As [`avx512`], but every x86-64 processor has the instructions.
 pub(super) unsafe fn sse2(source: *const u8, target: *mut u8, next: *const u8) {
     for line in 0..LINES {
-        prefetch_ahead(source, next, line);
+        prefetch_second(next.wrapping_add(line * LINE));
         // SAFETY: as in `avx512`.
         #[allow(clippy::multiple_unsafe_ops_per_block, reason = "one cache line, one proof")]
         unsafe {

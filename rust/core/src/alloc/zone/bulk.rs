@@ -69,8 +69,8 @@ impl Zone {
         }
     }
 
-    /// Starts loading the records of a frame and of the blocks with which it may merge: those of the orders 0,
-    /// 1 and 2. The buddy of order 0 lies beside the frame, in the same cache line.
+    /// Starts loading the records of a frame and of the blocks with which it may merge: those of the orders
+    /// 0, 1 and 2. The buddy of order 0 lies beside the frame, in the same cache line.
     #[inline]
     fn prefetch_buddies(&self, frames: &Frames, pfn: Pfn) {
         for order in 0..=2 {

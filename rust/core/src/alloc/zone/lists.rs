@@ -48,7 +48,7 @@ impl FreeLists {
     #[inline]
     pub(super) fn remove(&mut self, frames: &Frames, pfn: Pfn, order: u8) {
         if order == 0 && self.lists[0].head() == Some(pfn) {
-            self.heads.pop(frames, frames[pfn].private());
+            self.heads.pop(frames, pfn);
         }
         self.lists[order as usize].remove(frames, pfn);
         frames[pfn].clear(Flags::BUDDY);

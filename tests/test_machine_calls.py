@@ -87,6 +87,14 @@ def test_migrate_pages_moves_a_process_s_memory(machine):
     assert region[:] == b"x" * 4 * 4096
 
 
+@pytest.mark.parametrize(("kernel", "told"), [("6.1", 0), ("6.12", 1)])
+def test_migrate_pages_counts_pages_that_it_cannot_isolate_since_6_7(kernel, told):
+    region = written(mmcore.Machine(nodes=["1MiB"] * 2, kernel=kernel))
+    with region.page(0).isolate():
+        assert region.space.migrate_pages(0, 1) == told
+    assert nodes_of(region) == [0, 1, 1, 1]
+
+
 @pytest.mark.parametrize("name", ["mbind", "migrate_pages"])
 def test_a_node_that_is_not_there_is_refused(machine, name):
     region = written(machine)

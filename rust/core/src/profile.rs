@@ -204,6 +204,10 @@ profile! {
     /// If true, mbind with MPOL_MF_STRICT alone looks for misplaced pages.
     mbind_strict_checks: bool = [false, false, true, true, true],
         "kernels 6f4576e3687b (4.0), a7f40cfe3b7a (5.2); 6.1 and 6.12: h33/6";
+    /// If true, migrate_pages(2) also counts the pages that it could not isolate. If false, it returns only
+    /// the number of isolated pages that did not move.
+    migrate_counts_unqueued: bool = [false, false, false, true, true],
+        "kernel 1cb5d11a370f, 6.7; 6.1 and 6.12: not recorded";
     /// The anonymous pages that a store may reuse instead of copying them.
     anon_reuse: AnonReuse = [Mapcount, Mapcount, Exclusive, Exclusive, Exclusive],
         "kernels 09854ba94c6a (5.9), 6c287605fd56 (5.19); 6.1 and 6.12: h01/2 (ANON_EXCLUSIVE)";

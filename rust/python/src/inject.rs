@@ -17,11 +17,12 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Fault>()
 }
 
-/// A fault that can strike while a ``with`` block lasts, from `Machine.inject`. Each block counts the sites
-/// from 0 again.
+/// A fault that can strike while a ``with`` block lasts, from `Machine.inject`. A *site* is a place in the
+/// code where a fault of this kind can strike. Each block counts the sites that the machine's threads pass,
+/// from 0 on. A fault has one block at a time: a second one is refused with `MisuseError`.
 ///
-/// The end of the block undoes the fault: references that it took are dropped, and frames that it poisoned
-/// are handled as failed, so that processes get their signals then (`AddressSpace.on_sigbus`).
+/// The end of the block drops the references that the fault took, and handles the frames that it poisoned as
+/// failed, so that processes get their signals then (`AddressSpace.on_sigbus`).
 #[pyclass(frozen, module = "mmcore.handles")]
 pub(crate) struct Fault {
     shared: MachineRef,
@@ -38,11 +39,15 @@ struct State {
     armed: bool,
 }
 
-/// Disarms the fault of a block that was never left. Its references are given back as those of dropped
-/// handles are; frames that it poisoned stay poisoned.
+/// Disarms the fault of a block that was never left. The fault's references are given back as those of
+/// dropped handles are; frames that the fault poisoned stay poisoned, and their failures are not handled.
 impl Drop for Fault {
     fn drop(&mut self) {
         let state = self.state.get_mut();
+        // In a forked child another thread may hold the lock of the plans for ever.
+        if !self.shared.in_this_process() {
+            return;
+        }
         if let Some(plan) = state.plan.take().filter(|_| state.armed) {
             let left = self.shared.machine.disarm(&plan);
             self.abandon(left);
@@ -69,7 +74,7 @@ impl Fault {
         Ok(Fault { shared: shared.share(py), kind, at, times, state: Mutex::default() })
     }
 
-    /// Reads the plan; `None` before the first block.
+    /// Asks the plan of the running block or the last one; `None` before the first block.
     fn ask<T>(&self, question: impl FnOnce(&Plan) -> T) -> Option<T> {
         let plan = self.state.lock().plan.clone();
         plan.map(|plan| question(&plan))
@@ -106,19 +111,20 @@ impl Fault {
         self.at
     }
 
-    /// The number of sites where the fault strikes; ``None`` for all from ``at`` on.
+    /// The number of consecutive sites where the fault strikes; ``None`` for all from ``at`` on.
     #[getter]
     fn times(&self) -> Option<u64> {
         self.times
     }
 
-    /// The number of sites passed in the block.
+    /// The number of sites that were passed in the running block, or in the last one.
     #[getter]
     fn passed(&self) -> u64 {
         self.ask(Plan::passed).unwrap_or(0)
     }
 
-    /// The number of times that the fault has struck in the block; 0 if the block did not reach site ``at``.
+    /// The number of times that the fault has struck in the running block, or in the last one; 0 if the block
+    /// did not reach site ``at``.
     #[getter]
     fn fired(&self) -> u64 {
         self.ask(Plan::fired).unwrap_or(0)
@@ -167,7 +173,7 @@ impl Fault {
             Ok(left.take().map_or_else(Vec::new, |left| shared.machine.settle(left)))
         });
         if let Some(left) = left {
-            // The call was refused, as in a callback, which must not wait for page locks.
+            // The call was refused: inside of a callback, for example, it must not wait for page locks.
             self.abandon(left);
         }
         failure::tell(py, &self.shared, &settled?).map(drop)

@@ -30,10 +30,11 @@ type Arrays = (PyBuffer<u32>, PyBuffer<u8>, PyBuffer<u16>);
 /// A policy in Python: a callable that is given hits, node and age of all pages, and returns the pages to
 /// promote and the pages to demote.
 ///
-/// The callback attaches while its thread holds no lock. An exception of the callable ends the load and is
-/// raised by the call that runs the load.
+/// The thread that asks the policy holds no lock when it attaches to the interpreter. An exception of the
+/// callable ends the load, and is raised by the call that runs the load.
 ///
-/// The load shows the callable to the garbage collector, and outlives every call of the policy.
+/// A [`LoadRig`] shows its callable to the garbage collector, and lives until the last call of the policy is
+/// over. In `count_hits` the policy lives during the call only.
 struct PythonPolicy(HeldObjects);
 
 /// Runs long work of a load. An exception that a signal handler raises ends the work: its partial result is
@@ -45,7 +46,7 @@ fn heard<T: Send, E: Send>(
     py.detach(|| with_callbacks(|| interruptible(hear_signals, work), drop))
 }
 
-/// As [`heard`], for the counting build, which has interruptions of its own.
+/// As [`heard`], for the counting build of the core, whose work asks its own `interruptible`.
 fn heard_counting<T: Send, E: Send>(
     py: Python<'_>,
     work: impl FnOnce() -> Result<T, E> + Send,
@@ -84,7 +85,11 @@ impl PythonPolicy {
                 Ok(page) if page < pages => Ok(page as u32),
                 _ => Err(PyIndexError::new_err(format!("{what}: no page {number}, the trace has {pages}"))),
             };
-            numbers.iter().map(number).collect()
+            let mut found = array::reserved(numbers.len())?;
+            for one in &numbers {
+                found.push(number(one)?);
+            }
+            Ok(found)
         };
         Ok(Decision { promote: numbers("promote", 0)?, demote: numbers("demote", 1)? })
     }
@@ -111,13 +116,14 @@ impl Policy for PythonPolicy {
 /// A load on a machine, run in rounds.
 #[pyclass(frozen, module = "mmcore._mmcore")]
 struct LoadRig {
-    /// Taken out while a round runs, because a round may call Python.
+    /// Taken out while a round runs: a round may call Python, and no lock may be held then.
     rig: Mutex<Option<Box<dyn Rig>>>,
     policy: Option<Arc<PythonPolicy>>,
     process: fork::Process,
 }
 
-/// In a forked child the rig's threads do not exist, so they must not be joined.
+/// A forked child leaks the rig. A thread that a round has left behind does not exist there, and a lock that
+/// the thread held at the fork is never released.
 impl Drop for LoadRig {
     fn drop(&mut self) {
         if !self.process.is_current() {
@@ -128,7 +134,17 @@ impl Drop for LoadRig {
 
 #[pymethods]
 impl LoadRig {
-    /// Builds the machine of a configuration. ValueError if the configuration is invalid.
+    /// Builds a load and its machine from a configuration in JSON. The load ``tiering`` needs a ``trace``,
+    /// and takes a ``policy``: a callable that gets three arrays of shape (pages,) after each epoch. They are
+    /// the hits of each page (uint32), its node (int8; -1 before the first access and while it moves) and
+    /// the epochs since its last access (uint32). The callable returns two arrays of page numbers: the pages
+    /// to promote and the pages to demote.
+    ///
+    /// Raises:
+    ///     MemoryError: if the host has no memory for a copy of the trace.
+    ///     RuntimeError: if the machine breaks a rule while the load is prepared.
+    ///     ValueError: if the configuration or the trace cannot be run, or the host has too little memory for
+    ///         the machine.
     #[new]
     #[pyo3(signature = (config_json, trace=None, policy=None, /))]
     fn new(
@@ -158,15 +174,22 @@ impl LoadRig {
         }
     }
 
-    /// Runs one round and returns its report as JSON. An exception of a signal handler ends the round, which
-    /// has no report then; the load can be run again.
+    /// Runs one round of ``seconds``, a day at most, and returns its report as JSON. An exception of a signal
+    /// handler ends the round, which has no report then; the load can be run again. An exception of the
+    /// policy ends the load, and is raised here.
+    ///
+    /// Raises:
+    ///     MisuseError: if another thread runs this load.
+    ///     RuntimeError: if the machine has broken a rule, now or in an earlier round.
+    ///     ValueError: if the load has finished, the time is out of range, or the host has no threads.
     #[pyo3(signature = (round_seed, seconds, /))]
     fn run(&self, py: Python<'_>, round_seed: u64, seconds: f64) -> PyResult<String> {
         self.with(py, |rig| rig.run(round_seed, seconds).map(|round| round.to_json()))
     }
 
     /// Verifies the content, audits the machine, frees everything and returns the report as JSON. An
-    /// exception of a signal handler ends the verification; the load can be finished again.
+    /// exception of a signal handler ends the verification; the load can be finished again. The errors are
+    /// those of `run`.
     fn finish(&self, py: Python<'_>) -> PyResult<String> {
         self.with(py, |rig| rig.finish().map(|end| end.to_json()))
     }
@@ -179,7 +202,7 @@ impl LoadRig {
         work: impl FnOnce(&mut dyn Rig) -> Result<T, LoadError> + Send,
     ) -> PyResult<T> {
         let done = heard(py, || {
-            // Never waits for the lock: a round of another thread may take long, and in a forked
+            // The call does not wait for another thread's round: the round may take long, and in a forked
             // child it never ends.
             let rig = self.rig.lock().take().ok_or_else(|| misuse("another thread runs this load"))?;
             let mut lent = Lent { place: &self.rig, rig: Some(rig) };
@@ -192,8 +215,8 @@ impl LoadRig {
     }
 }
 
-/// The rig while a round uses it; it goes back into its place however the round ends. The rig itself
-/// remembers a failed round.
+/// The rig while a round uses it. It goes back into its place however the round ends. After a round that has
+/// failed, the rig itself refuses further ones.
 struct Lent<'a> {
     place: &'a Mutex<Option<Box<dyn Rig>>>,
     rig: Option<Box<dyn Rig>>,
@@ -205,7 +228,9 @@ impl Drop for Lent<'_> {
     }
 }
 
-/// Counts the operations of a load in the counting build, as JSON.
+/// Counts the operations of a load (atomic read-modify-writes, fences, locks and the like) in the counting
+/// build, and returns the numbers as JSON. The load runs on one thread with one migrator, until 10,000 pages
+/// have migrated or 40,000 calls were made. The errors are those of `LoadRig`.
 #[pyfunction]
 #[pyo3(signature = (config_json, trace=None, /))]
 fn count_ops(py: Python<'_>, config_json: &str, trace: Option<Arrays>) -> PyResult<String> {
@@ -215,8 +240,10 @@ fn count_ops(py: Python<'_>, config_json: &str, trace: Option<Arrays>) -> PyResu
         .map_err(|error| exception(matches!(error, counted::LoadError::Failed(_)), &error))
 }
 
-/// Counts on which nodes a fixed number of a trace's accesses find their pages, as JSON. A policy may choose
-/// the pages that move.
+/// Counts on which nodes a fixed number of a trace's accesses find their pages, and returns the numbers as
+/// JSON. The accesses are those of the whole trace, within two bounds: at least 2**21, for which a shorter
+/// trace is repeated, and at most 2**25. A policy may choose the pages that move. The errors are those of
+/// `LoadRig`.
 #[pyfunction]
 #[pyo3(name = "count_hits", signature = (config_json, trace=None, policy=None, /))]
 fn hits(
@@ -237,7 +264,9 @@ fn hits(
         })
 }
 
-/// Counts the operations that each put costs under a release design, in the counting build, as JSON.
+/// Counts the operations of 1,000 puts that leave a reference and of 1,000 last puts, under the release
+/// design of a configuration, in the counting build. Returns the sums as JSON. ValueError if the machine
+/// cannot be built.
 #[pyfunction]
 #[pyo3(signature = (config_json, /))]
 fn count_puts(py: Python<'_>, config_json: &str) -> PyResult<String> {
@@ -255,7 +284,8 @@ fn raised(error: LoadError) -> PyErr {
     exception(matches!(error, LoadError::Failed(_)), &error)
 }
 
-/// An error found in the machine is a RuntimeError; any other error is invalid input, a ValueError.
+/// A finding in the machine is a RuntimeError. Any other error is a ValueError, such as an invalid
+/// configuration or too little memory of the host.
 fn exception(finding: bool, error: &dyn std::fmt::Display) -> PyErr {
     match finding {
         true => PyRuntimeError::new_err(error.to_string()),

@@ -11,7 +11,7 @@
 use super::fault::{Cause, no_hwpoison, no_page};
 use super::{AddressSpace, Area, Attributes, Entry, Pte};
 use crate::calls::Call;
-use crate::error::{Errno, Error, Result};
+use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
 use crate::page::reckon::{self, Fact};
 use crate::page::{Flags, Pfn};
@@ -101,7 +101,8 @@ impl<R: Release> Machine<R> {
         }
         drop(areas);
         if ended {
-            return Err(Error::interrupted());
+            // Pages before the interruption are locked or unlocked already.
+            return Err(Error { errno: Errno::EINTR, pfn: None, why: Why::Interrupted });
         }
         match hole {
             Some(index) => Err(Error { errno: Errno::ENOMEM, ..no_page(area, index) }),

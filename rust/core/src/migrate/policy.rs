@@ -171,8 +171,9 @@ impl<R: Release> Machine<R> {
                 self.give_back(&mut queue.list);
                 return Err(error);
             }
+            let unqueued = if self.profile.migrate_counts_unqueued { queue.failed } else { 0 };
             if queue.list.is_empty() {
-                return Ok(0);
+                return Ok(unqueued);
             }
             let moved =
                 self.migrate_pages(&mut queue.list, &mut self.on_node(to), Mode::Sync, Reason::Syscall);
@@ -180,7 +181,7 @@ impl<R: Release> Machine<R> {
             match moved.errno {
                 Some(Errno::ENOMEM) => Err(Error::new(Errno::ENOMEM, "no frame to move to")),
                 Some(errno) => Err(Error::new(errno, errno.text())),
-                None => Ok(moved.failed),
+                None => Ok(moved.failed + unqueued),
             }
         })
     }

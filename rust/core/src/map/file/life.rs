@@ -118,6 +118,11 @@ impl<R: Release> Machine<R> {
         if file.is_removed() {
             return Err(removed());
         }
+        self.stay_in_file(file)
+    }
+
+    /// Enters a file that may have been removed, on behalf of a mapping of it.
+    pub(super) fn stay_in_file<'a>(&'a self, file: &'a File) -> Result<Inside<'a, R>> {
         self.link_file(file)?;
         Ok(Inside { machine: self, file })
     }

@@ -87,6 +87,11 @@ impl<R: Release> Machine<R> {
     /// write. The other pages are written all the same. `EINTR` if it was interrupted.
     pub fn sync_file(&self, file: &File, pages: Range<u32>) -> Result<u32> {
         let _inside = self.enter_file(file)?;
+        self.sync_entered(file, pages)
+    }
+
+    /// [`Machine::sync_file`] for a caller that keeps the file from ending.
+    fn sync_entered(&self, file: &File, pages: Range<u32>) -> Result<u32> {
         let written = self.sync_pages(file, pages);
         Error::unless_interrupted()?;
         if file.is_written_back() {
@@ -99,15 +104,18 @@ impl<R: Release> Machine<R> {
     /// stretch with equal attributes after the other, up to the first that fails. Returns how many
     /// pages were written.
     ///
-    /// Errors as [`Machine::sync_file`]; `ENOMEM` if the range has a hole, but the stretches behind
-    /// the hole are written.
+    /// Errors as [`Machine::sync_file`], but a file that was removed is written too; `ENOMEM` if the range
+    /// has a hole, but the stretches behind the hole are written.
     pub fn msync(&self, area: &Area, pages: Range<u32>) -> Result<u32> {
         let (mut written, mut hole) = (0, pages.end > area.pages());
         for (stretch, kind) in area.stretches(pages.start..pages.end.min(area.pages())) {
             if kind.contains(Attributes::UNMAPPED) {
                 hole = true;
             } else if let Some(map) = area.file().filter(|map| !map.private) {
-                written += self.sync_file(&map.file, map.first + stretch.start..map.first + stretch.end)?;
+                // A mapping keeps its file, also one that was removed.
+                let _inside = self.stay_in_file(&map.file)?;
+                written +=
+                    self.sync_entered(&map.file, map.first + stretch.start..map.first + stretch.end)?;
             }
         }
         match hole {

@@ -48,10 +48,12 @@ from mmcore.typing import (
 __version__: Final[str]
 
 def build_info() -> dict[str, str]:
-    """Facts about this build: version, profile ("release" or "debug"), optimisation level, compiler, target."""
+    """Returns facts about this build, all as strings: ``version``, ``profile`` (``"release"`` or ``"debug"``),
+    ``opt_level``, ``rustc`` (the compiler and its version) and ``target`` (the target triple)."""
 
 def page_copy() -> str:
-    """The instructions by which machines copy pages on this processor: "avx512", "avx2", "sse2" or "plain"."""
+    """Returns the instructions by which machines copy pages on this processor: "avx512", "avx2" or "sse2" for
+    streaming stores of 64, 32 or 16 bytes, or "plain" for the compiler's memcpy."""
 
 # --- limits, and the words of choices ---
 
@@ -90,15 +92,22 @@ def program_operations() -> str:
 def replay_program(
     program: str, machine: str, kernel: Sequence[tuple[int, int, bytes]] = ...
 ) -> str:
-    """Runs a script and returns every step with the state that was visible after it. Each entry of `kernel`
-    has the number of a step, a node, and a letter for each of its frames: those that the kernel itself
-    uses from this step on."""
+    """Runs a script and returns every step with the state that was visible after it, as JSON. Each entry of
+    `kernel` tells which frames of a node the kernel itself uses from a step on. It has the number of the
+    step, from 0, the number of the node, and one letter for each frame of the node: `.`, or for a frame of
+    the kernel's own the letter of its kind.
+
+    `InputError` if the script or the machine line is not valid, or if the script has threads."""
 
 def run_program(program: str, machine: str, patience: float) -> str:
-    """Runs a program once."""
+    """Runs a program once and returns the report as JSON. `machine` is a machine line whose fields replace those
+    of the program. Threads that make no progress for `patience` seconds are stopped.
+
+    `InputError` if the program or the machine line is not valid or cannot be run."""
 
 def stress_program(program: str, machine: str, patience: float, seconds: float) -> str:
-    """Runs a program again and again for `seconds`."""
+    """Runs a program again and again on fresh machines, until a rule breaks or `seconds` have passed, and
+    returns the report as JSON. The other arguments and the errors are those of `run_program`."""
 
 # --- traces ---
 
@@ -107,16 +116,23 @@ class LackeyParser:
     """A parser of the output of `valgrind --tool=lackey --trace-mem=yes`, which is fed in chunks."""
     def __new__(cls) -> LackeyParser: ...
     def feed(self, chunk: bytes) -> None:
-        """Parses the next chunk of the text. ValueError for a malformed line, which the message names."""
+        """Parses the next chunk of the text.
+
+        `ValueError` for a malformed line, which the message names, and if the text has ended before."""
     def finish(self) -> tuple[int, int]:
-        """Ends the text and returns the number of accesses and the number of distinct pages."""
+        """Ends the text and returns the number of accesses and the number of distinct pages.
+
+        `ValueError` if the last line is malformed, or the text has ended before."""
     def take(
         self,
         ids: NDArray[np.uint32],
         writes: NDArray[np.uint8],
         page_numbers: NDArray[np.uint64],
     ) -> None:
-        """Fills arrays of the lengths that `finish` returned, and frees the trace."""
+        """Fills arrays of the lengths that `finish` returned, and frees the trace: for each access its page (as
+        an index) and 1 if it wrote, and for each distinct page its number (the address divided by 4,096).
+
+        `ValueError` if the text has not ended, or the trace was taken before."""
 
 @final
 class PolicyReplay:
@@ -142,9 +158,9 @@ FRAME_KINDS: Final[dict[str, str]]
 UNWRITTEN: Final[int]
 
 def pattern_runs(letters: bytes) -> list[tuple[int, str]]:
-    """The runs of a layout, in order: for each run a pattern of letters, and before it how often the pattern
-    comes in a row. ``b".a.a.aSS"`` gives ``[(3, ".a"), (2, "S")]``, as in the field ``layout`` of
-    recordings."""
+    """Returns the runs of a layout, in order. Each run is a pair: the number of times that a pattern comes in a
+    row, and the pattern, of 16 letters at most. ``b".a.a.aSS"`` gives ``[(3, ".a"), (2, "S")]``, as in the
+    field ``layout`` of recordings."""
 
 @final
 class Arrangement:
@@ -154,13 +170,14 @@ class Arrangement:
     def node(self) -> int:
         """The number of the node."""
     def damaged(self) -> int | None:
-        """Looks for a page whose content is no longer what the arrangement gave it, and returns the frame into
-        which that page was put, not the one that it is in now. ``None`` if all pages are intact, or the
-        machine is unbacked. Only the first eight bytes of a page are compared, and no pages of the kernel's
-        own.
+        """Looks for a page whose content has changed since the arrangement wrote it. Returns the number of the
+        frame into which the page was put, even if the page has moved since; ``None`` if all pages are intact,
+        or the machine is unbacked. Only the first eight bytes of each page are compared. Poisoned frames and
+        pages of the kernel's own are not compared.
 
         Raises:
-            MisuseError: if the arrangement or the machine is closed."""
+            MisuseError: if the arrangement or the machine is closed; if this thread holds a page lock or has
+                begun a write to disk, or is inside of a callback."""
     def close(self) -> None:
         """Frees every page of the arrangement, in whatever frame it is now, unpoisons the frames that the
         arrangement poisoned, and gives pageblocks their earlier migratetypes back. A second call does
@@ -233,24 +250,26 @@ class Machine:
             a number of bytes; or all sizes in one text, ``"64MiB,1GiB:250ns"``. Left out: two nodes of
             64 MiB.
         movable: numbers of the nodes that hold movable pages only, like memory that will be unplugged. A
-            long-term pin first moves its page off such a node.
+            long-term pin first moves its page off such a node, except under the profiles 4.5 and 4.8
+            (profile field ``longterm_moves``).
         offline: numbers of the nodes whose memory blocks all begin offline, like a plugged memory module.
         block: the size of a memory block, the unit of `Machine.offline` and `Machine.online`: ``"128MiB"``,
-            or a number of bytes.
+            the default, or a number of bytes. A block is a whole number of pageblocks.
         cpus: the number of CPUs. Each has its own LRU batches and free frames.
         backed: ``True`` gives every page its 4,096 bytes; ``False`` models page records alone, so that large
             machines fit in the host's memory.
         pressure: ``True`` for memory pressure: nodes have watermarks, and an allocation that finds too few
             free frames reclaims and compacts before it fails. ``False``: it fails at once.
-        kernel: the preset of the profile, see `Profile.PRESETS`.
-        profile: a whole profile instead of a preset, or fields by name that replace those of the preset.
+        kernel: the preset of the profile, one of `Profile.PRESETS`; 6.12 by default.
+        profile: a whole profile instead of a preset, or a mapping of fields that replace those of the preset.
         fields: profile fields by name, which replace those of the preset: ``release="packed"``,
             ``pagevec=15``.
 
     Raises:
         InputError: for a size, number or field that no machine can have; the message says what to change.
         MemoryError: if the host has no memory for the machine.
-        TypeError: if both ``kernel`` and ``profile`` are given."""
+        TypeError: if ``kernel`` is given together with a whole `Profile`, or if an argument or the value of a
+            field is of another type."""
     def __new__(
         cls,
         *,
@@ -284,12 +303,13 @@ class Machine:
     def address_spaces(self) -> tuple[AddressSpace, ...]:
         """The address spaces that have not exited."""
     def close(self) -> None:
-        """Refuses further calls, gives back the page locks that handles hold, and stops the daemons. Inside of a
-        callback the call does not wait for their ends. Memory is freed when the last buffer over it is gone.
+        """Refuses further calls, gives back the page locks that handles hold, ends the writes to disk that have
+        begun, and stops the daemons. Inside of a callback the call does not wait until the daemons have
+        ended. The memory is freed when no Python object of the machine, such as a page or a buffer, is left.
         Closing again is no error."""
     def cpu(self, number: int) -> CpuBinding:
-        """Binds the calling thread to a CPU for a ``with`` block. Unbound threads are given CPUs in the order of
-        their first calls.
+        """Returns a context manager that binds the thread which enters it to a CPU, until the end of the
+        ``with`` block. Threads that are not bound get CPUs in the order of their first calls.
 
         Args:
             number: the number of the CPU, from 0.
@@ -316,39 +336,54 @@ class Machine:
             KernelError: ENOMEM if the node has no such free block, EINVAL if there is no such node or order."""
     def alloc_range(self, first: int, count: int) -> FrameRange:
         """Empties ``count`` frames from ``first`` on and allocates them (alloc_contig_range): their pages move
-        to other frames or are dropped. The range lies in one node.
+        to other frames or are dropped. Afterwards the pageblocks that hold the range are movable, whatever
+        their types were. After an error too, pages that have moved stay where they are.
+
+        Args:
+            first: the number of the first frame.
+            count: the number of frames. All lie in one node.
 
         Raises:
-            KernelError: EBUSY if a page cannot move or does not move in time; ENOMEM without a frame to move
-                to; EINVAL for an empty range, or one that is not in one node or not online."""
+            KernelError: EBUSY if a page cannot move or does not move in 5 tries, or another thread empties
+                one of the pageblocks; ENOMEM without a frame to move to, or for a huge page of a pool that
+                cannot be replaced; EINVAL for an empty range, or one that is not in one node or not online.
+            MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+                callback."""
     def offline(self, block: int, *, node: int, rounds: int = 1000) -> None:
-        """Takes a memory block of a node offline: its pages move to other nodes, and its frames leave the
-        machine. A poisoned frame that nobody uses any more does not hinder it. Pages that do not move are
-        tried again up to ``rounds`` times.
+        """Takes a memory block of a node offline (offline_pages): its pages move to other nodes, or to other
+        blocks of the node if no other node has memory. Then its frames leave the machine. A poisoned frame
+        that memory failure has taken out of use does not hinder the operation.
 
         Args:
             block: the number of the memory block within the node, from 0.
             node: the number of the node.
-            rounds: the most attempts to move the pages of the block.
+            rounds: the most rounds. A round moves the pages that can move; a round that finds none takes the
+                frames out of the machine, unless one is in use. The kernel repeats rounds until a signal.
 
         Raises:
-            KernelError: EBUSY for a page that cannot move, or for the last memory of the machine; EINTR after
-                the last round, with the block online as before; EINVAL if there is no such block or it is
-                offline."""
+            KernelError: EBUSY for a page that cannot move, for a pageblock that another thread empties, or
+                for the last memory of the machine; EINTR after the last round: the block is still online,
+                but all its pageblocks are movable, and pages may have moved; EINVAL if there is no such block
+                or it is offline.
+            MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+                callback."""
     def online(self, block: int, *, node: int, zone: Zone | None = None) -> None:
-        """Puts a memory block of a node online, for any page (``zone="kernel"``) or for movable pages only
-        (``zone="movable"``). Without a zone the kernel's rule chooses one.
+        """Puts a memory block of a node online (online_pages), for any page (``zone="kernel"``) or for movable
+        pages only (``zone="movable"``).
 
         Args:
             block: the number of the memory block within the node, from 0.
             node: the number of the node.
-            zone: ``"kernel"`` or ``"movable"``; left out: the kernel's choice.
+            zone: ``"kernel"`` or ``"movable"``. Left out, the zone is ``"movable"`` if the block lies between
+                online blocks of that zone and not between those of ``"kernel"``, else ``"kernel"``
+                (default_zone_for_pfn).
 
         Raises:
             KernelError: EHWPOISON for a block that went offline with a poisoned frame, in kernels since 6.2;
                 EINVAL if there is no such block or it is online.
             MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
-                callback."""
+                callback.
+            ValueError: if there is no such zone."""
     def address_space(self) -> AddressSpace:
         """Creates an empty address space.
 
@@ -360,8 +395,10 @@ class Machine:
         memory).
 
         Raises:
-            KernelError: EINVAL for an empty file, EFBIG for a larger one than there can be, ENOMEM if the
-                machine has as many files as it can have.
+            KernelError: EINVAL for an empty file or a text that is no size, EFBIG for more than 64 GiB,
+                ENOMEM for 16 TiB or more, or if the machine has as many pools, files and mappings as it can
+                have.
+            MemoryError: if the host has no memory for the file.
             ValueError: if there is no such kind."""
     @property
     def files(self) -> tuple[File, ...]:
@@ -372,7 +409,8 @@ class Machine:
         """Frees pages of a node that were not used lately, until ``pages`` are freed or all lists of the node
         were scanned (shrink_node). Returns the number of pages freed.
 
-        Dirty pages of disk files are not freed, and anonymous pages only if there is swap space.
+        Dirty pages of disk files are not freed. Anonymous pages and pages of memory files are freed only if
+        there is swap space, except anonymous pages that ``madvise("free")`` has given up.
 
         Args:
             pages: the number of base pages to free.
@@ -413,8 +451,10 @@ class Machine:
             KernelError: EINVAL if there is no such node."""
     def kswapd(self, order: int = 0, *, node: int = 0) -> int:
         """Makes one run of a node's reclaiming daemon for blocks of 2**``order`` frames (balance_pgdat): frees
-        pages that were not used lately, until the node's free frames reach its high watermark. Returns the
-        number of pages freed. `start_daemons` runs it whenever an allocation needs it.
+        pages that were not used lately, until the node has such a block free above its high watermark, or a
+        round has freed nothing. Once twice the block is freed, the run leaves the block to compaction and
+        stops at the high watermark. Returns the number of pages freed. The daemons that `start_daemons`
+        starts make such a run whenever an allocation wakes them.
 
         Args:
             order: the size of the wanted blocks, as a power of two of frames.
@@ -424,35 +464,39 @@ class Machine:
             KernelError: EINVAL if there is no such node or order."""
     def start_daemons(self) -> None:
         """Starts the daemons of all nodes as threads: ``kswapd`` reclaims when allocations find little free
-        memory, ``kcompactd`` compacts for large blocks and, every half a second, if the memory is too
-        fragmented for the `compaction_proactiveness`. They stop when the machine is closed. Does nothing if
-        they run.
+        memory. ``kcompactd`` compacts for large blocks; every half a second it also checks whether the node
+        is more fragmented than `compaction_proactiveness` allows, and compacts then. The daemons stop when
+        the machine is closed. The call does nothing if they run.
 
         Raises:
             KernelError: EAGAIN if fewer than two threads a node can start; no daemon runs then."""
     def stop_daemons(self) -> None:
-        """Stops the daemons and waits for their ends. Does nothing if they do not run. A daemon may wait for a
-        page lock, so the call waits for those that other threads hold.
+        """Stops the daemons and waits until they have ended. Does nothing if they do not run. A daemon may wait
+        for a page lock, so the call first waits until other threads' handles hold none.
 
         Raises:
-            MisuseError: if this thread holds a page lock, or is inside of a callback."""
+            MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+                callback."""
     def drop_caches(self) -> Evicted:
         """Evicts the clean, unused pages of all files from the page cache (drop_caches). Returns the numbers of
-        pages evicted and kept."""
+        pages evicted and kept, as `Evicted`."""
     def compact(self, node: int = 0, *, moves: bool = False) -> Compacted:
         """Compacts a node (a write to its ``compact`` file): moves every page that can move towards the
-        node's end, so that large free blocks form at its start. Pages outside of the LRU move with
-        their owners' help. Returns a `Compacted`; with ``moves`` it lists each page that moved.
+        node's end, so that large free blocks form at its start. Movable pages outside of the LRU move
+        with their owners' help. Returns a `Compacted`; with ``moves`` it lists each page that moved.
 
-        The call ends early, as ``contended``, if no frame is left to move to, or if many pages of the
-        node are isolated already.
+        The call ends early, with the status ``contended``, if no frame is left to move to, or if many
+        pages of the node stay isolated for 100 ms.
 
         Args:
             node: the number of the node.
             moves: whether the result lists each page that moved.
 
         Raises:
-            KernelError: EINVAL if there is no such node."""
+            KernelError: EINVAL if there is no such node.
+            MemoryError: if the host has no memory for the list of moves; pages that moved stay there.
+            MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+                callback."""
     def compact_for(
         self,
         order: int,
@@ -462,49 +506,59 @@ class Machine:
         moves: bool = False,
     ) -> Compacted:
         """Compacts a node for one block of 2**``order`` frames, as an allocation does if none is free
-        (try_to_compact_pages). The run begins where the last one stopped, passes over pageblocks with a skip
-        hint, and ends as soon as such a block is free. Returns a `Compacted`.
+        (try_to_compact_pages). The run begins where the last one stopped, and passes over pageblocks with a
+        skip hint. It ends at the end of a pageblock once such a block is free. Returns a `Compacted`.
 
-        After a run that failed, the next requests are left out, twice as many after each failure:
-        their status is ``deferred``. With too little free memory the status is ``skipped``.
+        If a run that is not asynchronous fails, the next requests are left out with the status ``deferred``:
+        1 after the first failure, then 3, 7 and so on up to 63. The status is ``skipped`` if too little
+        memory is free, or, for an order above 3, if the free memory is little fragmented.
 
         Args:
-            order: the order of the block that is wanted.
+            order: the order of the block that is wanted, 10 at most.
             node: the number of the node.
-            priority: the effort of the run, as ``enum compact_priority``. ``"async"`` passes over dirty
-                pages, and over the rest of a block once a page in it stays; ``"sync_light"`` tries all pages;
-                ``"sync_full"`` scans the whole node, whatever the hints and the deferral say, and moves pages
-                to pageblocks of any type. No run waits for a page lock, because the thread that allocates
-                may hold that lock.
+            priority: the effort of the run, as ``enum compact_priority``. ``"async"`` takes pages from
+                movable pageblocks only, and passes over the rest of a block of the wanted order once a page
+                in it stays; ``"sync_light"`` takes pages from all pageblocks; ``"sync_full"`` does so in the
+                whole node, whatever the hints and the deferral say, and moves pages to pageblocks of any
+                type. No run waits for a page lock, because the thread that allocates may hold that lock.
             moves: whether the result lists each page that moved.
 
         Raises:
             KernelError: EINVAL if there is no such node or order.
+            MemoryError: if the host has no memory for the list of moves; pages that moved stay there.
+            MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+                callback.
             ValueError: if there is no such priority."""
     def kcompactd(self, order: int, *, node: int = 0) -> Compacted:
         """Makes one run of a node's compaction daemon for a block of 2**``order`` frames (kcompactd_do_work).
-        Scans like `compact_for` with ``"sync_light"``, but works for no allocation: the skip hints stay until
-        a direct run clears them, and ``compact_daemon_*`` of `vmstat` count the run. Returns a `Compacted`.
+        Scans like `compact_for` with ``"sync_light"``, but works for no allocation: when the run has scanned
+        the node to its end, it does not ask for the skip hints to be cleared. The counters
+        ``compact_daemon_*`` of `vmstat` count the run. Returns a `Compacted`.
 
         Args:
-            order: the size of the wanted block, as a power of two of frames.
+            order: the size of the wanted block, as a power of two of frames, 10 at most.
             node: the number of the node.
 
         Raises:
-            KernelError: EINVAL if there is no such node or order."""
+            KernelError: EINVAL if there is no such node or order.
+            MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+                callback."""
     def compact_proactively(self, node: int = 0) -> Compacted | None:
-        """Compacts a node in the background (proactive_compact_node) if its `fragmentation_score` is too high
-        for the `compaction_proactiveness`, until it is low enough. Returns a `Compacted`, or ``None`` if
-        there was nothing to do.
+        """Compacts a node as its daemon does in the background (proactive_compact_node). The aim is a
+        `fragmentation_score` of 100 less the `compaction_proactiveness`, but at least 5. If the score is more
+        than 10 above the aim, the run goes on until the score has reached the aim, or the whole node was
+        scanned. Returns a `Compacted`, or ``None`` if the score is lower or the proactiveness is 0.
 
         Args:
             node: the number of the node.
 
         Raises:
-            KernelError: EINVAL if there is no such node."""
+            KernelError: EINVAL if there is no such node.
+            MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+                callback."""
     def fragmentation_score(self, node: int = 0) -> int:
-        """The share of a node's free memory that lies in blocks smaller than a pageblock, in percent
-        (fragmentation_score_zone).
+        """Returns the share of a node's free memory that lies in blocks smaller than a pageblock, in percent
+        (fragmentation_score_zone); 0 if nothing is free.
 
         Args:
             node: the number of the node.
@@ -512,9 +566,9 @@ class Machine:
         Raises:
             KernelError: EINVAL if there is no such node."""
     def fragmentation_index(self, order: int, *, node: int = 0) -> int:
-        """The reason why an allocation of 2**``order`` frames of a node would fail, in thousandths
+        """Returns the reason why an allocation of 2**``order`` frames of a node would fail, in thousandths
         (``extfrag_index`` of debugfs): towards 0 for lack of memory, towards 1000 because free memory is in
-        pieces; -1000 if it would not fail.
+        pieces; -1000 if the allocation would not fail.
 
         Args:
             order: the size of the block, as a power of two of frames.
@@ -523,8 +577,8 @@ class Machine:
         Raises:
             KernelError: EINVAL if there is no such node or order."""
     def compaction_state(self, node: int = 0) -> CompactionState:
-        """The state that a node keeps between two runs of compaction, as a `CompactionState`: where the scanners
-        begin, the skip hints of the pageblocks, and how many requests are left out.
+        """Returns the state that a node keeps between two runs of compaction, as a `CompactionState`: the frames
+        where the scanners begin, the skip hints of the pageblocks, and how many requests are left out.
 
         Args:
             node: the number of the node.
@@ -534,7 +588,8 @@ class Machine:
     @property
     def compaction_proactiveness(self) -> int:
         """The eagerness with which background compaction lowers the fragmentation
-        (``vm.compaction_proactiveness``): 0, not at all, to 100. 20 at first.
+        (``vm.compaction_proactiveness``): from 0, which switches it off, to 100. 20 at first. Setting it to
+        more than 0 wakes the compaction daemons.
 
         Raises:
             KernelError: EINVAL for more than 100."""
@@ -542,13 +597,13 @@ class Machine:
     def compaction_proactiveness(self, proactiveness: int) -> None: ...
     @property
     def compact_unevictable_allowed(self) -> bool:
-        """True if compaction moves pages of the unevictable list, as mlocked ones are
+        """True if compaction moves pages of the unevictable list, such as mlocked pages
         (``vm.compact_unevictable_allowed``). True at first."""
     @compact_unevictable_allowed.setter
     def compact_unevictable_allowed(self, allowed: bool) -> None: ...
     def pageblock_types(self, node: int = 0) -> tuple[MigrateType, ...]:
-        """The types of a node's pageblocks, from its first frame on. A pageblock has
-        2**``pageblock_order`` frames (a field of the profile), 512 by default.
+        """Returns the migratetype of each pageblock of a node, such as ``"movable"``, in the order of the
+        frames. A pageblock has 2**``pageblock_order`` frames (a field of the profile), 512 by default.
 
         Args:
             node: the number of the node.
@@ -556,8 +611,8 @@ class Machine:
         Raises:
             KernelError: EINVAL if there is no such node."""
     def set_pageblock_type(self, pfn: int, kind: MigrateType) -> None:
-        """Sets the type of the pageblock that holds a frame. Its free frames serve pages of that type from
-        then on.
+        """Sets the migratetype of the pageblock that holds a frame (set_pageblock_migratetype). From then on the
+        pageblock's free frames are on the free lists of that type.
 
         Args:
             pfn: the number of any frame of the pageblock.
@@ -575,12 +630,14 @@ class Machine:
         self, size: str | int, *, compressor: Compressor = "lz4", limit: str | int | None = None
     ) -> Zram:
         """Creates a compressed block device of ``size`` (``"1MiB"`` or bytes, rounded up to whole pages), whose
-        pool may have ``limit`` bytes of the machine's frames. ``compressor`` is ``"lz4"``, by which each page
-        takes as many bytes as in the kernel, or ``"lz4_flex"``.
+        pool may have ``limit`` bytes of the machine's frames (rounded up to whole pages; without a limit by
+        default). ``compressor`` is ``"lz4"``, by which each page takes as many bytes as in the kernel, or
+        ``"lz4_flex"``.
 
         Raises:
-            KernelError: EINVAL for a size of 0, or a machine that is not backed; ENOMEM if the machine has no
-                room for another pool.
+            KernelError: EINVAL for a size of 0 or above 1 TiB, for a text that is no size, or on a machine
+                that is not backed; ENOMEM if the machine has no room for another pool.
+            MemoryError: if the host has no memory for the table of blocks.
             ValueError: if there is no such compressor."""
     def swapon(self, size: str | int | Zram) -> None:
         """Makes a swap space of ``size`` (``"1MiB"`` or bytes, rounded up to whole pages), or of a `Zram`
@@ -588,22 +645,25 @@ class Machine:
         device compresses the pages into frames of the machine itself.
 
         Raises:
-            KernelError: EBUSY if there is a swap space already, EINVAL for a size of 0 or a device that
-                was reset.
+            KernelError: EBUSY if there is a swap space already; EINVAL for a size of 0 or of 1 TiB and more,
+                a text that is no size, or a device that was reset.
+            MemoryError: if the host has no memory for the swap space.
             ValueError: if the device belongs to another machine."""
     def swapoff(self) -> None:
         """Reads all swapped-out pages back, then removes the swap space.
 
         Raises:
-            KernelError: EINVAL if there is no swap space; ENOMEM if memory has no room for its pages, and
-                nothing has changed."""
+            KernelError: EINVAL if there is no swap space, EBUSY if another thread is removing it, ENOMEM if
+                memory has no room for its pages, EIO if its device fails. After an error the swap space stays
+                in use; some of its pages may be back in memory."""
     @property
     def swap(self) -> SwapUse:
         """The swap space, as a `SwapUse`: its pages, and how many of them are in use. Both are 0 without swap
         space."""
     def page_pool(self, *, ops: MovableOps | None = None) -> PagePool:
         """Creates a pool of movable pages. ``ops`` is the pages' owner: an object with the methods of
-        `MovableOps`, which a migration calls to isolate a page, move it and put it back.
+        `MovableOps`, which a migration calls to isolate a page, move it and put it back. Without ``ops`` the
+        pages may move at any time.
 
         Raises:
             KernelError: ENOMEM if the machine has as many pools, files and mappings as it can have."""
@@ -627,81 +687,99 @@ class Machine:
 
         Args:
             pages: the tokens and pages to move.
-            get_new_page: called with the old `Page` before each page moves. It returns a node, a fresh
-                reference from `alloc`, or ``None``, which ends the migration with ENOMEM. The migration may
-                hold the locks of other pages during the call, so calls that could wait for a page are
-                refused inside of it.
+            get_new_page: called with the old `Page` before each attempt to move it. Returns a node, a fresh
+                reference from `alloc`, or ``None``, which ends the migration with ENOMEM, except for a large
+                page that can be split: its parts are tried then. The migration may hold the locks of other
+                pages during the call, so calls that could wait for a page are refused inside of it.
             node: the node that all pages move to, instead of ``get_new_page``.
             mode: the waits that the migration may make, as ``enum migrate_mode``.
             reason: the reason that the tracepoint shows, as ``enum migrate_reason``.
 
-        An exception of ``get_new_page`` ends the migration as ``None`` does. The pages that did not move are
-        put back, then the exception is raised here.
+        After an exception of ``get_new_page`` the migration goes on as after ``None``, without further calls
+        of it. The pages that did not move are put back, then the exception is raised here.
 
         Raises:
-            MisuseError: if a token was given back already, or a page belongs to another machine.
-            TypeError: for neither or both of ``get_new_page`` and ``node``.
+            KernelError: EINVAL for a node or a frame number that does not exist.
+            MisuseError: if a token was given back already or is twice in the list, a page belongs to another
+                machine, or the reference from ``get_new_page`` is not that of a fresh page of the same order.
+            TypeError: for neither or both of ``get_new_page`` and ``node``, or for an item of the list or an
+                answer of ``get_new_page`` that is of another type.
             ValueError: if there is no such mode or reason."""
     def reclaim_pages(
         self, pages: Iterable[Isolated | Page | int], *, demote_to: int | None = None
     ) -> Reclaimed:
-        """Reclaims a list of isolated pages (shrink_folio_list) and returns a `Reclaimed`: the numbers of
-        pages demoted and freed. The list holds `Isolated` tokens, which are spent, or pages (`Page` or
-        frame number) that the call isolates itself. With ``demote_to`` pages are first demoted to that
-        node, where it has frames. Pages that were neither demoted nor freed are put back.
+        """Reclaims a list of isolated pages, whatever their recent use (shrink_folio_list), and returns a
+        `Reclaimed`: the numbers of pages demoted and freed. The list holds `Isolated` tokens, which are
+        spent, or pages (`Page` or frame number) that the call isolates itself; a page that it cannot isolate
+        is left out. With ``demote_to`` pages are first demoted to that node, as long as it has free frames.
+        Pages that were neither demoted nor freed are put back.
 
         Args:
             pages: the tokens, pages and frame numbers.
             demote_to: the number of the node that takes demoted pages; ``None`` for no demotion.
 
         Raises:
-            KernelError: EINVAL for a node that does not exist.
-            MisuseError: if a token was spent, or a page is movable: its content belongs to its owner."""
+            KernelError: EINVAL for a node or a frame number that does not exist.
+            MisuseError: if a token was spent or is twice in the list, a page belongs to another machine, or a
+                token is that of a movable page, whose content belongs to its owner.
+            TypeError: for an item of the list that is of another type."""
     def page_states(self, pfns: ArrayLike) -> PageStates:
-        """The states of many pages: an array of ``PAGE_STATE``, one record for each frame number. Each page is
-        read on its own, so the array is no snapshot of the machine.
+        """The states of many pages: an array of dtype ``PAGE_STATE`` and shape (pfns,), one record for each
+        frame number. Each page is read on its own, so the array is no snapshot of the machine.
 
         Args:
-            pfns: the frame numbers, an array of integers.
+            pfns: the frame numbers, a one-dimensional array of integers.
 
         Raises:
-            KernelError: EINVAL if the machine has no such frame."""
+            KernelError: EINVAL if the machine has no such frame.
+            MemoryError: if the host has no memory for the array.
+            TypeError: if the numbers are no integers.
+            ValueError: if they do not have one dimension."""
     def soft_offline_page(self, page: Page | int) -> None:
         """Takes a frame out of use whose content can still be read (soft_offline_page). The content moves to
         another frame, or is dropped if it can be read from disk again; no process is killed. ``page`` is a
         `Page` or a frame number.
 
         Raises:
-            KernelError: EBUSY, EIO or ENOMEM if the frame must stay in use. The page keeps its content, but
-                a large page may have been split. Under profiles with ``poison=non_eagain`` (kernel 4.5), a
-                frame whose page cannot move is poisoned all the same."""
+            KernelError: EBUSY, EIO or ENOMEM if the frame must stay in use, EIO also if it is offline, ENXIO
+                if the machine has no such frame. The page keeps its content, but a large page may have been
+                split. Under profiles with ``poison=non_eagain`` (kernel 4.5), a frame whose page cannot move
+                is poisoned all the same.
+            MisuseError: if the page belongs to another machine."""
     def memory_failure(
         self, page: Page | int, *, current: AddressSpace | None = None
     ) -> tuple[Signal, ...]:
         """Handles the failure of a frame whose content is lost (memory_failure). Returns the signals sent.
 
-        A process that maps the page gets a `SigbusError` on its next access. If the page was dirty, a
-        `Signal` is sent at once to ``current``, the process whose access met the failure, and to processes
-        with ``early_kill``: see `AddressSpace.on_sigbus`.
+        A process that maps the page gets a `SigbusError` on its next access. A clean page of a disk's file,
+        and a clean page of the swap cache, is read again instead. If the page was dirty or cannot be
+        unmapped, a `Signal` is sent at once to ``current`` and to processes with ``early_kill``, if they map
+        the page: see `AddressSpace.on_sigbus`.
 
         Args:
             page: the page, or the frame number of the frame that failed.
             current: the process whose access met the failure; ``None`` if no access met it.
 
         Raises:
-            KernelError: EBUSY if the frame is still in use, EHWPOISON if it was poisoned before, ENXIO if it
-                is offline. Profile fields change two answers: ``failure_again_tells`` that of a second
-                failure, ``unsplit_failure`` that of a large page that cannot be split."""
+            KernelError: EBUSY if the frame is still in use or its page is of no kind that can be handled,
+                EHWPOISON if the frame was poisoned before, ENXIO if it is offline or does not exist. Profile
+                fields change two answers: ``failure_again_tells`` that of a second failure,
+                ``unsplit_failure`` that of a large page that cannot be split. The frame is poisoned even if
+                the call fails, unless it is offline or such a large page under ``unsplit_failure=forgotten``.
+            MisuseError: if the page or ``current`` belongs to another machine."""
     def unpoison(self, page: Page | int) -> None:
-        """Removes the poison from a frame and gives it back to the allocator (unpoison_memory). Poisoned
-        page-table entries stay poisoned.
+        """Removes the poison from a frame and gives the frame back to the allocator (unpoison_memory). If
+        another holder has the only reference, the frame stays in use until that is put. Poisoned page-table
+        entries stay poisoned.
 
         Args:
             page: the page, or the frame number of the poisoned frame.
 
         Raises:
             KernelError: EBUSY if the frame is not poisoned, or is still in use (under profiles without
-                ``unpoison_refusal_told`` the call then does nothing); EIO if it is offline."""
+                ``unpoison_refusal_told`` the call then does nothing); EIO if the frame is offline, ENXIO if
+                it does not exist.
+            MisuseError: if the page belongs to another machine."""
     def inject(self, kind: FaultKind, *, at: int = 0, times: int | None = 1) -> Fault:
         """Makes one step of the machine's work fail on purpose: returns a `Fault`, which can strike while its
         ``with`` block lasts.
@@ -725,26 +803,33 @@ class Machine:
         seed: int = 0,
         hard: bool = False,
     ) -> list[int]:
-        """Makes frames fail, and returns the numbers of the frames poisoned. Give an ``address`` of a ``space``,
-        whose page is faulted in first (as MADV_SOFT_OFFLINE and MADV_HWPOISON do), or a ``rate``, the
-        probability with which each frame of the machine fails. ``hard`` failures lose the content.
+        """Makes frames fail, and returns the numbers of the frames poisoned. Give a ``space`` and an
+        ``address``, whose page is faulted in first (as by MADV_SOFT_OFFLINE and MADV_HWPOISON); or give a
+        ``rate``, with which each frame fails that is online and not poisoned yet. Signals are sent as by
+        `memory_failure`.
 
         Args:
             space: the address space in which the page is found.
             address: a virtual address of ``space``, in bytes.
             rate: the probability with which each frame fails, from 0 to 1.
             seed: the seed of the choice of frames.
-            hard: true if the content of the frames is lost.
+            hard: true for failures that lose the content (`memory_failure`), false for soft offline.
 
         Raises:
-            KernelError: if the page at the address could not be taken out of use. With a rate such frames are
-                skipped."""
+            InputError: if ``rate`` is not from 0 to 1.
+            KernelError: EFAULT if nothing is mapped at the address; the errors of `soft_offline_page` or
+                `memory_failure` if the page at the address could not be taken out of use. With a rate no
+                error is raised: a frame that cannot be offlined is left out.
+            MisuseError: if the space belongs to another machine.
+            TypeError: for other combinations of ``space``, ``address`` and ``rate``."""
     @property
     def num_poisoned_pages(self) -> int:
-        """The number of poisoned frames (HardwareCorrupted in /proc/meminfo, there in kB)."""
+        """The number of poisoned frames, as the kernel counts them (HardwareCorrupted in /proc/meminfo, there in
+        kB)."""
     def map(self, node: int | None = None) -> NodeMaps:
-        """Maps all nodes, or one: returns an `mmcore.results.NodeMaps`, which holds a letter for each frame and
-        prints as a picture. Free frames are read at one moment, all others one by one without a lock.
+        """Reads the layout of all nodes, or of one. Returns an `mmcore.results.NodeMaps`, which holds a letter
+        for each frame and prints as a picture. The free frames of a node are read at one moment, all others
+        one by one without a lock.
 
         Args:
             node: the number of the node; ``None`` for all nodes.
@@ -772,7 +857,8 @@ class Machine:
         Raises:
             KernelError: EINVAL if there is no such node, for a wrong number of letters, an unknown letter, a
                 kind that cannot be arranged, or more pages that wait in batches than the batches hold; EBUSY
-                for a frame in use. After an error the node is as it was.
+                for a frame in use; ENOMEM if the machine has as many pools, files and mappings as it can
+                have. After an error the node is as it was.
             MemoryError: if the host has no memory for the pages of the layout.
             MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
                 callback.
@@ -786,7 +872,8 @@ class Machine:
         Raises:
             KernelError: EINVAL if there is no such CPU."""
     def vmstat(self, *, node: int | None = None) -> Counters:
-        """The counters of the machine, or of one node, under the kernel's names.
+        """The counters of the machine, or of one node, under the kernel's names (/proc/vmstat). Pages are
+        counted in base pages. Events belong to no node, and are counters of the machine only.
 
         Args:
             node: the number of the node; ``None`` for the whole machine.
@@ -801,7 +888,11 @@ class Machine:
         findings, empty if there is no error.
 
         Raises:
-            KernelError: EBUSY if other threads' calls do not end in time."""
+            KernelError: EBUSY if within a second other threads' calls do not end, or other threads do not
+                give back the page locks that they hold.
+            MemoryError: if the host has no memory for the audit.
+            MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+                callback."""
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -810,11 +901,12 @@ class Machine:
 
 @final
 class Fault:
-    """A fault that can strike while a ``with`` block lasts, from `Machine.inject`. Each block counts the sites
-    from 0 again.
+    """A fault that can strike while a ``with`` block lasts, from `Machine.inject`. A *site* is a place in the
+    code where a fault of this kind can strike. Each block counts the sites that the machine's threads pass,
+    from 0 on. A fault has one block at a time: a second one is refused with `MisuseError`.
 
-    The end of the block undoes the fault: references that it took are dropped, and frames that it poisoned
-    are handled as failed, so that processes get their signals then (`AddressSpace.on_sigbus`)."""
+    The end of the block drops the references that the fault took, and handles the frames that it poisoned as
+    failed, so that processes get their signals then (`AddressSpace.on_sigbus`)."""
     @property
     def kind(self) -> FaultKind:
         """The kind of the fault."""
@@ -823,13 +915,14 @@ class Fault:
         """The number of the first site where the fault strikes."""
     @property
     def times(self) -> int | None:
-        """The number of sites where the fault strikes; ``None`` for all from ``at`` on."""
+        """The number of consecutive sites where the fault strikes; ``None`` for all from ``at`` on."""
     @property
     def passed(self) -> int:
-        """The number of sites passed in the block."""
+        """The number of sites that were passed in the running block, or in the last one."""
     @property
     def fired(self) -> int:
-        """The number of times that the fault has struck in the block; 0 if the block did not reach site ``at``."""
+        """The number of times that the fault has struck in the running block, or in the last one; 0 if the block
+        did not reach site ``at``."""
     @property
     def hits(self) -> tuple[FaultHit, ...]:
         """The first 1,024 strikes, each as a `FaultHit`: the site in words and the frame number, or ``None`` if
@@ -842,15 +935,24 @@ class Fault:
 
 @final
 class Tracing:
-    """Records a machine's events while a ``with`` block lasts, from `Machine.trace`: steps of the page protocol
-    and the kernel's tracepoints, in order. Iteration yields the events recorded so far, inside of the block
-    too."""
+    """Records a machine's events while a ``with`` block lasts, from `Machine.trace`: entries into the kernel's
+    functions that handle pages, returns from them, and the kernel's tracepoints, in order. Iteration yields
+    the events recorded so far, inside of the block too. Another block begins a new recording.
+
+    A machine has one recording at a time: a second one is refused with `MisuseError`."""
     @property
     def events(self) -> list[Event]:
-        """The events recorded so far, in order."""
+        """The events recorded so far, in order, as a list of `Event`.
+
+        Raises:
+            MemoryError: if events were lost because the host had no memory for them."""
     def to_chrome(self, path: str | PathLike[str] | None = None) -> str:
-        """The events in the format that Perfetto (ui.perfetto.dev) and chrome://tracing open. With ``path`` they
-        are also written to that file."""
+        """Returns the events as JSON in the Trace Event Format, which Perfetto (ui.perfetto.dev) and
+        chrome://tracing open. With ``path`` the JSON is also written to that file.
+
+        Raises:
+            MemoryError: if events were lost because the host had no memory for them.
+            OSError: if the file cannot be written."""
     def __iter__(self) -> Iterator[Event]: ...
     def __len__(self) -> int: ...
     def __enter__(self) -> Self: ...
@@ -885,9 +987,10 @@ class Node:
         """The state of each memory block, in their order: ``"offline"``, or the zone of an online block:
         ``"kernel"`` or ``"movable"``. Empty for a node that is smaller than a block."""
     def set_huge_pages(self, count: int, *, size: str | int | None = None) -> int:
-        """Grows or shrinks the node's pool of huge pages to ``count`` pages of ``size`` (``"2MiB"`` or bytes),
-        as far as there is memory, and returns the number of pages in the pool. Pages above 4 MiB are ranges
-        that are emptied for the pool: their pages move to other frames.
+        """Grows or shrinks the node's pool of huge pages to ``count`` pages of ``size`` (``"2MiB"``, the
+        default, or bytes; rounded up to whole base pages), as far as there is memory (a write to
+        nr_hugepages). Returns the number of pages in the pool. A page above 4 MiB is a range of frames that
+        is emptied for the pool: the pages in the range move to other frames.
 
         Raises:
             InputError: if ``size`` is a text that is no size, or a number of 16 TiB or more.
@@ -897,7 +1000,8 @@ class Node:
 @final
 class CpuBinding:
     """Binds the thread that enters the ``with`` block to one CPU, from `Machine.cpu`. At the end of the block
-    the thread's earlier binding is restored, so blocks can be nested."""
+    the thread's earlier binding is restored, so blocks can be nested. A block must end in the thread that
+    entered it; any other thread gets a `MisuseError`."""
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -949,13 +1053,14 @@ class Page:
     def pin(self) -> Pin:
         """Takes a pin, as a device does: 1024 references, or 1 in kernels without counted pins (profile field
         ``pins``). The page cannot move until the pin is given back. A buffer over the pin,
-        ``memoryview(pin)``, shows the page's bytes. Waits while the page is migrating.
+        ``memoryview(pin)``, shows the page's bytes. The call waits while a migration or another operation has
+        the page locked; a page lock that a handle holds is no obstacle.
 
         Raises:
             KernelError: EBUSY if the frame is free or frozen, or if the page moved or was freed during the
                 call; ENOMEM if the count is at its limit.
-            MisuseError: if the page is locked and the call is made inside of a callback. A callback runs
-                under page locks; a wait for one more could be a wait for its own."""
+            MisuseError: if the call would have to wait and is made inside of a callback. A callback runs
+                under page locks, and the awaited lock may be one of them."""
     def isolate(self) -> Isolated:
         """Isolates the page: takes it off its LRU list (``folio_isolate_lru``), or from its owner if it is
         movable (``isolate_movable_page``). A part of a large page is isolated with the whole.
@@ -1019,8 +1124,8 @@ class FrameRange:
     def freed(self) -> bool:
         """True if the range was freed."""
     def free(self) -> None:
-        """Gives all frames back. If a signal handler raises an exception, some frames are left, and another call
-        gives them back.
+        """Gives all frames back (free_contig_range). If a signal handler raises an exception, some frames may be
+        left, and another call gives them back.
 
         Raises:
             MisuseError: if the range was freed already."""
@@ -1040,12 +1145,16 @@ class PageRef:
         Raises:
             MisuseError: if the reference was given back already."""
     def split(self) -> list[PageRef]:
-        """Splits a large page into base pages, if this is the only reference to it. Spends the reference and
-        returns one reference to each base page, in order. A base page is not split: its one reference is
-        returned anew.
+        """Splits a large page into base pages (split_huge_page), if this is the only reference to it. Spends
+        the reference and returns one reference to each base page, in order. A base page is not split: the
+        reference is spent, and a new one is returned in its place.
 
         Raises:
-            KernelError: EAGAIN if the page has other references; this one stays valid."""
+            KernelError: EAGAIN if the page has other references; EBUSY if the reference was taken by a
+                frame that is not the page's first, or if the page is of a kind that cannot be split. The
+                reference stays valid.
+            MisuseError: if the reference was given back already; if this thread holds a page lock or has
+                begun a write to disk, or is inside of a callback."""
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -1077,8 +1186,9 @@ class Writeback:
     def page(self) -> Page:
         """The page that the handle holds."""
     def end(self) -> None:
-        """Ends the write, as the device does when it has read the page, and wakes the threads that wait for its
-        end.
+        """Ends the write, as the device does when it has read the page (folio_end_writeback), and wakes the
+        threads that wait for the end of the write. On a backed machine the page's bytes at this moment are
+        those that reach the disk.
 
         Raises:
             MisuseError: if the write was ended already."""
@@ -1108,17 +1218,24 @@ class File:
         """Returns the `Page` of a cached page, without a reference to it; ``None`` if the page is not cached.
 
         Args:
-            number: the number of the page within the file, from 0."""
+            number: the number of the page within the file, from 0; negative numbers count from the end.
+
+        Raises:
+            IndexError: if the file has no such page."""
     def read(self, size: int, *, offset: int = 0, node: int = 0) -> bytes:
         """Reads ``size`` bytes at byte ``offset``, as ``pread(2)``. Pages that are not cached are read into
-        frames of ``node``, or of another node if that has none.
+        frames of ``node``, or of another node if that has none. A page that a file without a disk never had
+        reads as zeroes, and takes no frame.
 
         Raises:
             KernelError: EFAULT beyond the end, EINVAL for a node that does not exist, ENOMEM without a free
-                frame, EBADF for a removed file, EIO for a bad frame of a file without a disk.
-            MisuseError: if this thread holds a page lock, for which the call could wait."""
+                frame, EBADF for a removed file, EIO for a bad frame of a file without a disk or if the disk
+                or the swap space fails.
+            MemoryError: if the host has no memory for the bytes.
+            MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+                callback."""
     def write(self, data: Buffer, *, offset: int = 0, node: int = 0) -> None:
-        """Writes bytes at byte ``offset``, as ``pwrite(2)``.
+        """Writes bytes at byte ``offset``, as ``pwrite(2)``. If a page fails, the pages before it are written.
 
         Args:
             data: the bytes to write.
@@ -1127,48 +1244,58 @@ class File:
 
         Raises:
             KernelError: EFAULT beyond the end, EINVAL for a node that does not exist, ENOMEM without a free
-                frame, EBADF for a removed file, EIO for a bad frame of a file without a disk.
-            MisuseError: if this thread holds a page lock, for which the call could wait."""
+                frame, EBADF for a removed file, EIO for a bad frame of a file without a disk or if the disk
+                or the swap space fails.
+            MemoryError: if the host has no memory for a copy of the bytes.
+            MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+                callback."""
     def sync(self, start: int = 0, stop: int | None = None) -> int:
-        """Writes the dirty pages from ``start`` up to ``stop`` to disk (fsync), all by default. Returns the
-        number of pages written.
+        """Writes the dirty pages from ``start`` up to ``stop``, numbers of pages, to disk (fsync); all by
+        default. Returns the number of pages written: 0 for a file without a disk.
 
         Raises:
             KernelError: EBADF for a removed file; EIO, once, if dirty data was lost with a bad frame or a
-                failed write: the other pages are written all the same.
-            MisuseError: if this thread holds a page lock, for which the call could wait."""
+                failed write. The other pages are written all the same.
+            MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+                callback."""
     def begin_writeback(self, number: int = 0) -> Writeback | None:
-        """Begins to write a page to disk; returns ``None`` if no dirty page is cached. The device reads the
-        frame until the returned `Writeback` is ended. Until then only a migration in ``sync`` mode moves the
-        page, after waiting for the write.
+        """Begins to write a page to disk; returns ``None`` if the page is not cached or not dirty, or if the
+        file has no disk. The device reads the frame until the returned `Writeback` is ended. Until then no
+        migration moves the page: one in ``sync`` mode waits for the end of the write, any other fails.
 
         Args:
-            number: the number of the page within the file, from 0.
+            number: the number of the page within the file, from 0; negative numbers count from the end.
 
         Raises:
             IndexError: if the file has no such page.
             KernelError: EBADF for a removed file.
-            MisuseError: if this thread holds a page lock, for which the call could wait."""
+            MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+                callback."""
     def evict(self, start: int = 0, stop: int | None = None) -> Evicted:
-        """Evicts clean, unused pages from ``start`` up to ``stop`` from the page cache. Returns the numbers of
-        pages evicted and kept.
+        """Evicts clean, unused pages from ``start`` up to ``stop``, numbers of pages, from the page cache
+        (invalidate_mapping_pages); all by default. Returns the numbers of pages evicted and kept, as
+        `Evicted`.
 
         Raises:
             KernelError: EBADF for a removed file.
-            MisuseError: if this thread holds a page lock."""
+            MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+                callback."""
     def truncate(self, pages: int) -> None:
-        """Shortens the file to ``pages`` pages. Pages beyond the new end, and private copies of them, are
-        unmapped from all processes.
+        """Shortens the file to ``pages`` pages (truncate_pagecache). Pages beyond the new end are dropped; they,
+        and private copies of them, are unmapped from all processes. If a signal handler ends the call, the
+        file may be longer than ``pages`` still.
 
         Raises:
             KernelError: EINVAL for more pages than the file has, EBADF for a removed file.
-            MisuseError: if this thread holds a page lock, for which the call could wait."""
+            MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+                callback."""
     def remove(self) -> None:
-        """Removes the file. It ends, with all its pages, when no region maps it any more. Removing it again is
-        no error.
+        """Removes the file. The file ends, with all its pages, when no region maps it any more. Removing it
+        again is no error.
 
         Raises:
-            MisuseError: while a write-back of one of its pages has begun and not ended."""
+            MisuseError: while a write of one of its pages to disk has begun and not ended; if this thread
+                holds a page lock or has begun a write to disk, or is inside of a callback."""
     def __len__(self) -> int: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
@@ -1176,14 +1303,15 @@ class File:
 
 @final
 class Pin:
-    """A pin, from `Page.pin` or `Region.pin`. A buffer over the pin (`memoryview(pin)`) shows the
-    page's bytes. The pin cannot be given back while the buffer exists, so the buffer never shows another
-    page's bytes."""
+    """A pin, from `Page.pin` or `Region.pin`. A buffer over the pin (`memoryview(pin)`) shows the 4,096
+    bytes of the page, and can be written. The pin cannot be given back while the buffer exists, so the
+    buffer never shows another page's bytes. A pin on an unbacked machine refuses a buffer with
+    `BufferError`, because pages have no bytes there."""
     @property
     def page(self) -> Page:
         """The page that the handle holds."""
     def unpin(self) -> None:
-        """Gives the pin back.
+        """Gives the pin back (unpin_user_page).
 
         Raises:
             BufferError: while a buffer over the pin exists.
@@ -1199,27 +1327,34 @@ class Pin:
 @final
 class Isolated:
     """An isolation token: the page is off its LRU list, or taken from its owner if it is movable, and the
-    token holds the isolation's reference. Exactly one of `put`, `putback` and `migrate` spends it."""
+    token holds the isolation's reference. The token is spent once: by `put`, `putback` or `migrate`, or
+    as an item of the list for `Machine.migrate_pages` or `Machine.reclaim_pages`."""
     @property
     def page(self) -> Page:
         """The page that the handle holds."""
     def put(self) -> None:
-        """Drops the isolation's reference, and the page goes on no list. Movable pages are refused: their
-        owner must get them back.
+        """Drops the isolation's reference without putting the page on a list. The page is freed if nobody
+        else holds it.
 
         Raises:
             KernelError: EBUSY for a page that is mapped, in a file or in the swap cache: off its list,
-                reclaim would never find it. Use `putback`; the token stays valid."""
+                reclaim would never find it. Use `putback`; the token stays valid.
+            MisuseError: if the token was given back already; for a movable page, which its owner must get
+                back."""
     def putback(self) -> None:
-        """Puts the page back on its LRU list, through a batch, or gives a movable page back to its owner.
+        """Puts the page back on its LRU list through a batch (putback_lru_page), or gives a movable page back to
+        its owner (putback_movable_page).
 
         Raises:
-            MisuseError: if the token was given back already."""
+            MisuseError: if the token was given back already; for a movable page also if this thread holds the
+                page's lock or is inside of a callback."""
     def migrate(self, *, node: int, mode: Mode = "sync", reason: Reason = "syscall") -> Page:
-        """Migrates the page to ``node`` and returns the page that has its content now. If all other users
-        dropped the page during the call, this is the old page, which is free then.
+        """Migrates the page to ``node`` (migrate_pages() in the kernel) and returns the page that has its
+        content now. If all other users dropped the page before it moved, the old page is returned, which
+        is free then.
 
-        The token is spent in any case: a page that could not move is put back.
+        A call that begins spends the token in any case: a page that could not move is put back. A call
+        that is refused with `MisuseError` or `ValueError` leaves the token valid.
 
         Args:
             node: the number of the node to which the page moves.
@@ -1227,9 +1362,13 @@ class Isolated:
             reason: the reason that the tracepoint shows, as ``enum migrate_reason``.
 
         Raises:
-            KernelError: EBUSY or ENOMEM if the page could not move; EINVAL for a node that does not
-                exist, or for a reason that is only for lists of pages.
-            MisuseError: if the token was given back already."""
+            KernelError: EBUSY if the page could not move, for example because another holder had a
+                reference in every pass; ENOMEM if ``node`` has no free frame; EINVAL for a node that does
+                not exist, or for the reasons ``"memory_failure"`` and ``"demotion"``, which only
+                `Machine.migrate_pages` takes.
+            MisuseError: if the token was given back already; if the call could wait for the page's lock
+                or call an owner, and this thread holds that lock or is inside of a callback.
+            ValueError: if there is no such mode or reason."""
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -1252,11 +1391,12 @@ class ZsPool:
     def usage(self) -> ZsUse:
         """The use of the pool, as a `ZsUse`."""
     def put(self, content: bytes, *, node: int = 0) -> int:
-        """Stores 1 to 4096 bytes, with frames of ``node`` or near it, and returns the handle of the object.
+        """Stores 1 to 4096 bytes in frames of ``node``, or of another node if that has none (zs_malloc), and
+        returns the handle of the object.
 
         Args:
             content: the bytes of the object, 1 to 4096.
-            node: the number of the node that gives frames, or near which they are taken.
+            node: the number of the node that gives frames first.
 
         Raises:
             KernelError: ENOMEM if no frame is free; EINVAL for no bytes, or a closed pool; ENOSPC for too
@@ -1285,8 +1425,9 @@ class ZsPool:
     def pages(self) -> list[Page]:
         """The pages of all zspages at the time of the call. They can be isolated and migrated."""
     def close(self) -> None:
-        """Closes the pool, which must have no object. It makes room for another pool or file. On kernels up to
-        5.16 the call waits until no page of the pool is isolated.
+        """Closes the pool, which must have no object, and makes room for another pool or file. Closing again is
+        no error. The call waits for page locks of the pool's pages; on kernels up to 5.16 also until no page
+        of the pool is isolated.
 
         Raises:
             KernelError: EBUSY if there are objects, or another thread uses the pool."""
@@ -1302,19 +1443,19 @@ class Zram:
     All methods can be called from any thread."""
     @property
     def mm_stat(self) -> ZramUse:
-        """The counters of the file mm_stat, as a `ZramUse`."""
+        """The counters of the kernel's file mm_stat, as a `ZramUse`."""
     def write(self, block: int, content: bytes, *, node: int = 0) -> None:
-        """Writes a block: 4096 bytes, compressed into frames of ``node`` or near it. After an error the block
-        has its old content.
+        """Writes a block: 4096 bytes, compressed into frames of ``node``, or of another node if that has none
+        (zram_write_page). After an error the block has its old content, unless a reset has discarded it.
 
         Args:
             block: the number of the block within the device, from 0.
             content: the 4096 bytes of the block.
-            node: the number of the node that gives frames, or near which they are taken.
+            node: the number of the node that gives frames first.
 
         Raises:
             KernelError: ENOMEM if no frame is free, or the pool would exceed the limit; EINVAL if the device
-                has no such block, or was reset; EBUSY while another thread resets it;
+                has no such block, or was reset or is being reset; EBUSY while the reset closes the pool;
                 ETXTBSY if the device is the swap space.
             ValueError: if there are not 4096 bytes."""
     def read(self, block: int) -> bytes:
@@ -1340,11 +1481,12 @@ class Zram:
     def pages(self) -> list[Page]:
         """The pages of all zspages at the time of the call. They can be isolated and migrated."""
     def reset(self) -> None:
-        """Discards all blocks and closes the device. It must not be the swap space. Waits as `ZsPool.close`
-        does.
+        """Discards all blocks and closes the device, which must not be the swap space. Resetting again is no
+        error. Waits as `ZsPool.close` does.
 
         Raises:
-            KernelError: EBUSY if the device is the swap space, or another thread uses it."""
+            KernelError: EBUSY if the device is the swap space or another thread resets it, with nothing
+                changed; EBUSY if another thread uses it, when some or all blocks are discarded."""
     def __len__(self) -> int: ...
     def __bool__(self) -> bool: ...
 
@@ -1376,7 +1518,8 @@ class PagePool:
 
         Raises:
             KernelError: EINVAL if the pool has no page of that number.
-            MisuseError: if this thread holds the page's lock, for which the call would wait."""
+            MisuseError: if the call would wait for the page's lock, and this thread holds that lock or is
+                inside of a callback."""
     def page(self, number: int) -> Page:
         """Returns the page's frame at the time of the call; a migration may move the page afterwards.
 
@@ -1412,43 +1555,48 @@ class PagePool:
 @final
 class Balloon:
     """The balloon of a machine, from `Machine.balloon`: pages that the machine has given back to its host, as
-    virtio-balloon does. They are movable pages outside of the LRU: a migration gives the host another page.
+    virtio-balloon does. They are movable pages outside of the LRU: a migration gives the host another page
+    instead.
 
-    The profile's field ``deflate_on_oom`` decides whether an allocation that finds no frame on any node takes
-    pages out of the balloon."""
+    The profile's field ``deflate_on_oom`` decides whether an allocation of at most 8 frames that finds no
+    block on any node takes up to 256 pages out of the balloon (virtballoon_oom_notify)."""
     @property
     def size(self) -> int:
         """The number of pages in the balloon, those isolated for a migration included."""
     @property
     def isolated(self) -> int:
-        """The number of pages that are isolated for a migration."""
+        """The number of pages in the balloon that are isolated for a migration."""
     def inflate(self, pages: int, *, node: int = 0) -> int:
-        """Puts up to ``pages`` pages into the balloon: of ``node`` as long as it has free frames, then of the
-        other nodes. Returns the number of pages, which is smaller if the machine has no more free frames.
+        """Puts up to ``pages`` base pages into the balloon (fill_balloon): of ``node`` as long as it has free
+        frames, then of the other nodes. Returns the number of pages put in. It is smaller if the machine has
+        no more free frames, or another thread has locked a fresh page by its frame number.
 
         Raises:
-            KernelError: EINVAL if there is no such node."""
+            KernelError: EINVAL if there is no such node.
+            MemoryError: if the host has no memory for the list of pages; pages that came in before stay."""
     def deflate(self, pages: int) -> int:
-        """Takes up to ``pages`` pages out of the balloon and frees them, the last one that came in first.
-        Returns the number of pages, which is smaller if the balloon has fewer, or a page is isolated or
-        locked."""
+        """Takes up to ``pages`` base pages out of the balloon and frees them (leak_balloon). The page that came
+        in last leaves first. Returns the number of pages taken out. It is smaller if the balloon has fewer,
+        or a page is isolated or locked."""
     def resize(self, pages: int, *, node: int = 0) -> int:
         """Inflates or deflates the balloon towards ``pages`` pages. Returns its size afterwards.
 
         Args:
             pages: the size to reach, in base pages.
-            node: the number of the node from which frames are taken.
+            node: the number of the node that gives frames first.
 
         Raises:
-            KernelError: EINVAL if there is no such node."""
+            KernelError: EINVAL if the balloon is to grow and there is no such node.
+            MemoryError: if the host has no memory for the list of pages; pages that came in before stay."""
     def pages(self) -> tuple[Page, ...]:
         """The pages in the balloon that are not isolated, as `Page` objects, in the order in which `deflate`
         takes them."""
 
 @final
 class ExploredPage:
-    """A page of an explored program, as an owner's callback sees it. It holds no reference. The state is that of
-    the callback's step. After the callback the content can be neither read nor written, and no reference put."""
+    """A page of an explored program, as an owner's callback sees it. It holds no reference. Its state is that at
+    the step in which the callback runs. After the callback the content can be neither read nor written, and
+    no reference can be put."""
     @property
     def pfn(self) -> int:
         """The number of the frame."""
@@ -1489,7 +1637,8 @@ class ExploredPage:
         Raises:
             MisuseError: after the callback."""
     def put(self) -> None:
-        """Puts a reference of the owner as soon as the callback returns.
+        """Puts a reference of the owner as soon as the callback returns or refuses by an `OSError`. No reference
+        is put after any other exception.
 
         Raises:
             MisuseError: after the callback."""
@@ -1501,8 +1650,8 @@ class ExploredPage:
 
 @final
 class AddressSpace:
-    """The memory of a process, from `Machine.address_space`. Python references do not keep it alive: it ends
-    with `exit`, or when the machine is closed."""
+    """The memory of a process, from `Machine.address_space`. It ends with `exit`, or when the machine is closed,
+    and not when the last Python reference to it is gone."""
     @property
     def id(self) -> int:
         """The number of the address space."""
@@ -1517,15 +1666,17 @@ class AddressSpace:
         random: bool = False,
         order: int = 0,
     ) -> Region:
-        """Maps memory. ``size`` is ``"16MiB"`` or bytes, rounded up to whole pages. The first access to a page
-        takes a frame of ``node``, or of another node if that has none.
+        """Maps memory and returns the `Region`. ``size`` is ``"16MiB"`` or bytes, rounded up to whole pages. The
+        first store to a page, or the first load of a file's page, takes a frame of ``node``, or of another
+        node if that has none.
 
         Args:
             size: the size of the region; by default the part of the file from ``offset`` to its end.
             file: the file to map; anonymous memory by default.
             offset: the first byte of the file to map, a multiple of 4,096.
             private: stores go to private copies of the pages, and leave the file as it is.
-            random: accesses are in no order (MADV_RANDOM), and do not count as use of the page.
+            random: accesses are in no order (MADV_RANDOM), and do not count as use of the page (except under
+                profiles with ``random_marks_accessed``).
             order: for anonymous memory: faults allocate large pages of 2**order base pages where one fits.
 
         Raises:
@@ -1560,8 +1711,9 @@ class AddressSpace:
                 (a node ``source`` that does not exist has no pages); ENOMEM without a free frame on
                 ``target``."""
     def numa_fault(self, address: int, node: int) -> int:
-        """Handles a NUMA hint fault at an address, by a thread that runs on ``node``. If the policy allows, the
-        page migrates there, without waiting. Returns the node of the page afterwards.
+        """Handles a NUMA hint fault at an address, by a thread that runs on ``node`` (do_numa_page). If the
+        policy allows, the page migrates to ``node``, without waiting. Returns the node of the page
+        afterwards.
 
         Args:
             address: the virtual address, in bytes.
@@ -1576,8 +1728,12 @@ class AddressSpace:
     @early_kill.setter
     def early_kill(self, early: bool, /) -> None: ...
     def on_sigbus(self, handler: Callable[[Signal], object] | None) -> None:
-        """Calls ``handler`` with a `Signal` when the process is told of a lost page that it has not accessed.
-        ``None`` removes the handler. Without a handler such signals are ignored."""
+        """Calls ``handler`` with each `Signal` that a memory failure sends to the process: see
+        `Machine.memory_failure`. A later access to the lost page calls no handler, it raises `SigbusError`.
+        ``None`` removes the handler. Without a handler signals are ignored.
+
+        Raises:
+            TypeError: if ``handler`` is neither a callable nor ``None``."""
     def page_at(self, address: int) -> Page | None:
         """Returns the page that is mapped at an address; ``None`` if there is none.
 
@@ -1586,32 +1742,36 @@ class AddressSpace:
     def move_pages(
         self, addresses: ArrayLike, nodes: ArrayLike, *, move_all: bool = False
     ) -> NDArray[np.int32]:
-        """Moves the pages at ``addresses`` to ``nodes`` (one for each address, or one for all) as
-        ``move_pages(2)`` does. Returns the status of each page: its node, a negative errno, or `UNWRITTEN`
-        where the kernel does not write the entry.
+        """Moves the pages at ``addresses`` (in bytes) to ``nodes`` (one for each address, or one for all) as
+        ``move_pages(2)`` does. Returns the status of each page, as an array of int32 and shape (addresses,):
+        its node, a negative errno, or `UNWRITTEN` where the kernel does not write the entry.
 
         ``move_all`` also moves pages that several processes map (MPOL_MF_MOVE_ALL).
 
         Raises:
             KernelError: ENODEV for a node that does not exist or has no memory online, or ENOMEM if a node
                 has no free frame; pages before the failure may have moved.
+            MemoryError: if the host has no memory for the list or the statuses; nothing has moved then.
             TypeError: if addresses or nodes are no integers.
             ValueError: if there are not as many nodes as addresses, or the values have more than one
                 dimension."""
     def query_pages(self, addresses: ArrayLike) -> NDArray[np.int32]:
-        """Returns the node of the page at each of ``addresses``, or a negative errno, as ``move_pages(2)``
-        without nodes does.
+        """Returns the node of the page at each of ``addresses`` (in bytes), or a negative errno, as
+        ``move_pages(2)`` without nodes does: an array of int32 and shape (addresses,).
 
         Raises:
-            MemoryError: if the host has no memory for the statuses."""
+            MemoryError: if the host has no memory for the statuses.
+            TypeError: if the addresses are no integers.
+            ValueError: if they do not have one dimension."""
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
 class Region:
-    """A mapped range of addresses, from `AddressSpace.mmap`. Indices and slices are in bytes, read and written
-    through the page table as the process would; numbers in the methods count pages."""
+    """A mapped range of addresses, from `AddressSpace.mmap`. Indices and slices count bytes, which are read and
+    written through the page table as the process would. In the methods ``number``, ``start`` and ``stop``
+    count pages."""
     @property
     def address(self) -> int:
         """The address of the first byte."""
@@ -1625,7 +1785,7 @@ class Region:
     def file(self) -> File | None:
         """The mapped file; ``None`` for anonymous memory."""
     def addresses(self) -> NDArray[np.uint64]:
-        """The addresses of the pages, as an array."""
+        """The addresses of the pages in bytes, as an array of uint64 and shape (pages,)."""
     def page(self, number: int = 0) -> Page:
         """Returns the `Page` that a page number is mapped to, without a reference to it.
 
@@ -1633,8 +1793,10 @@ class Region:
             number: the number of the page within the region, from 0.
 
         Raises:
-            KernelError: ENOENT if no frame is mapped there. The first write maps one; while a migration moves
-                the page, none is mapped for a moment."""
+            IndexError: if the region has no such page.
+            KernelError: ENOENT if no frame is mapped there. The first store maps one, and in a file's mapping
+                the first load. While a migration moves the page, and while the page is swapped out, no frame
+                is mapped."""
     def fault(self, number: int = 0, *, write: bool = True) -> None:
         """Handles one page fault of a load, or of a store.
 
@@ -1643,22 +1805,26 @@ class Region:
             write: true for a store, false for a load.
 
         Raises:
-            KernelError: EFAULT if nothing is mapped there, ENOMEM without a free frame.
+            KernelError: EFAULT if nothing is mapped there, ENOMEM without a free frame, EIO if the disk or
+                the swap space fails.
             SigbusError: EHWPOISON for a bad frame.
             IndexError: if the region has no such page."""
     def pin(self, number: int = 0, *, write: bool = True) -> Pin:
-        """Pins a page as ``pin_user_pages`` does with FOLL_LONGTERM. The page is faulted in first; set ``write``
-        if the holder will write. A page on a node for movable pages first moves to another node.
+        """Pins a page as ``pin_user_pages`` does with FOLL_LONGTERM. The page is faulted in first. In memory for
+        movable pages only, the page then moves to another node before it is pinned (except under profiles
+        without ``longterm_moves``).
 
         Args:
             number: the number of the page within the region, from 0.
             write: true if the holder will write to the page.
 
         Raises:
+            IndexError: if the region has no such page.
             KernelError: EFAULT if nothing is mapped there or the frame is bad; ENOMEM without a frame to
-                fault the page in, or to move it to; EAGAIN if other threads had the page isolated at each
-                attempt; EFAULT or EOPNOTSUPP, by the kernel's version, to write to a shared mapping of a
-                disk's file."""
+                fault the page in, if the page cannot move to another node, or if its count is at the limit;
+                EAGAIN if other threads had the page isolated at each attempt; EIO if the disk or the swap
+                space fails; EFAULT or EOPNOTSUPP, by the kernel's version, for a pin for writing of a shared
+                mapping of a disk's file."""
     def read_into(self, buffer: Buffer, *, offset: int = 0) -> None:
         """Fills a buffer with the bytes at byte ``offset``.
 
@@ -1668,16 +1834,17 @@ class Region:
 
         Raises:
             KernelError: EFAULT if part of the bytes is outside of the region or unmapped, ENOMEM without a
-                frame.
+                frame, EIO if the disk or the swap space fails.
+            MemoryError: if the host has no memory for a copy of the bytes.
             SigbusError: if a frame is poisoned.
             TypeError: if the buffer is read-only."""
     def msync(self, start: int = 0, stop: int | None = None) -> int:
         """Writes the dirty pages from ``start`` up to ``stop`` of a shared file mapping to disk (msync with
-        MS_SYNC), all by default. Returns the number of pages written.
+        MS_SYNC), all by default. Returns the number of pages written: 0 for other memory.
 
         Raises:
-            KernelError: EIO, once, if dirty data was lost with a failed frame; ENOMEM if part of the range is
-                not mapped."""
+            KernelError: EIO, once, if dirty data was lost with a failed frame or a failed write; EBADF if the
+                file was removed; ENOMEM if part of the range is not mapped."""
     def madvise(self, advice: Advice, start: int = 0, stop: int | None = None) -> None:
         """Gives advice about the pages from ``start`` up to ``stop`` (madvise), all by default: ``"cold"``,
         ``"pageout"``, ``"dontneed"``, ``"free"`` or ``"willneed"``.
@@ -1688,21 +1855,25 @@ class Region:
             stop: the number of the page behind the last one; ``None`` for the end of the region.
 
         Raises:
-            KernelError: EINVAL for a range beyond the region, for locked memory (except ``"willneed"``), and
-                for ``"free"`` of a file's memory; ENOMEM if part of the range is not mapped."""
+            KernelError: EINVAL for a range that is empty or beyond the region, for locked memory (except
+                ``"willneed"``), and for ``"free"`` of a file's memory; ENOMEM if part of the range is not
+                mapped. The parts before the error are done, and those after a hole too.
+            ValueError: if there is no such advice."""
     def mlock(self, start: int = 0, stop: int | None = None) -> None:
         """Locks the pages from ``start`` up to ``stop`` into memory (mlock), all by default. Missing pages are
         faulted in, and reclaim leaves locked pages alone.
 
         Raises:
-            KernelError: EINVAL for a range beyond the region; ENOMEM if part of the range is not mapped, or
-                there is no free frame; EFAULT for a poisoned page."""
+            KernelError: EINVAL for a range that is empty or beyond the region; ENOMEM if part of the range is
+                not mapped, or there is no free frame; EFAULT for a poisoned page; EIO if the disk or the swap
+                space fails. Pages before the error may be locked."""
     def munlock(self, start: int = 0, stop: int | None = None) -> None:
         """Unlocks the pages from ``start`` up to ``stop`` (munlock), all by default, so that reclaim can take
         them.
 
         Raises:
-            KernelError: EINVAL for a range beyond the region, ENOMEM if part of the range is not mapped."""
+            KernelError: EINVAL for a range that is empty or beyond the region; ENOMEM if part of the range is
+                not mapped: the pages before the hole are unlocked then."""
     def mbind(
         self,
         node: int,
@@ -1720,17 +1891,19 @@ class Region:
         Args:
             move: move pages from other nodes to ``node``, if this process alone maps them.
             move_all: move pages that other processes map, too.
-            strict: fail if a page stays on another node.
+            strict: fail if a page stays on another node (without a flag to move, only under profiles with
+                ``mbind_strict_checks``).
 
         Raises:
             KernelError: EIO if ``strict`` is set and a page stays on another node; EINVAL for a node that
-                does not exist, or a range beyond the region; EFAULT if part of the range is not mapped."""
+                does not exist, or a range that is empty or beyond the region; EFAULT if part of the range is
+                not mapped."""
     def unmap(self, start: int = 0, stop: int | None = None) -> None:
         """Unmaps the pages from ``start`` up to ``stop`` (munmap), all by default. Pages that are not mapped are
         skipped.
 
         Raises:
-            KernelError: EINVAL for a range beyond the region."""
+            KernelError: EINVAL for a range that is empty or beyond the region."""
     def __len__(self) -> int: ...
     @overload
     def __getitem__(self, key: int, /) -> int: ...
@@ -1756,18 +1929,27 @@ class LoadRig:
         /,
     ) -> LoadRig: ...
     def run(self, round_seed: int, seconds: float, /) -> str:
-        """Runs one round and returns its report as JSON. An exception of a signal handler ends the round, which
-        has no report then; the load can be run again."""
+        """Runs one round of ``seconds``, a day at most, and returns its report as JSON. An exception of a signal
+        handler ends the round, which has no report then; the load can be run again. An exception of the
+        policy ends the load, and is raised here.
+
+        Raises:
+            MisuseError: if another thread runs this load.
+            RuntimeError: if the machine has broken a rule, now or in an earlier round.
+            ValueError: if the load has finished, the time is out of range, or the host has no threads."""
     def finish(self) -> str:
         """Verifies the content, audits the machine, frees everything and returns the report as JSON. An
-        exception of a signal handler ends the verification; the load can be finished again."""
+        exception of a signal handler ends the verification; the load can be finished again. The errors are
+        those of `run`."""
 
 def count_ops(
     config_json: str,
     trace: tuple[NDArray[np.uint32], NDArray[np.uint8], NDArray[np.uint16]] | None = None,
     /,
 ) -> str:
-    """Counts the operations of a load in the counting build, as JSON."""
+    """Counts the operations of a load (atomic read-modify-writes, fences, locks and the like) in the counting
+    build, and returns the numbers as JSON. The load runs on one thread with one migrator, until 10,000 pages
+    have migrated or 40,000 calls were made. The errors are those of `LoadRig`."""
 
 def count_hits(
     config_json: str,
@@ -1775,20 +1957,25 @@ def count_hits(
     policy: Callable[..., object] | None = None,
     /,
 ) -> str:
-    """Counts on which nodes a fixed number of a trace's accesses find their pages, as JSON. A policy may choose
-    the pages that move."""
+    """Counts on which nodes a fixed number of a trace's accesses find their pages, and returns the numbers as
+    JSON. The accesses are those of the whole trace, within two bounds: at least 2**21, for which a shorter
+    trace is repeated, and at most 2**25. A policy may choose the pages that move. The errors are those of
+    `LoadRig`."""
 
 def count_puts(config_json: str, /) -> str:
-    """Counts the operations that each put costs under a release design, in the counting build, as JSON."""
+    """Counts the operations of 1,000 puts that leave a reference and of 1,000 last puts, under the release
+    design of a configuration, in the counting build. Returns the sums as JSON. ValueError if the machine
+    cannot be built."""
 
 # --- exploration ---
 
 @final
 class Stop:
-    """A request that explorations stop. Any thread can make it, while signals reach the main thread alone."""
+    """A flag that makes explorations stop. Any thread can set it. A signal, in contrast, is handled in the main
+    thread alone, and so ends only an exploration that the main thread waits for."""
     def __new__(cls) -> Stop: ...
     def set(self) -> None:
-        """Makes the explorations stop."""
+        """Makes the explorations that were given this flag stop."""
 
 def explore(
     program: str,
@@ -1797,34 +1984,49 @@ def explore(
     stop: Stop | None = None,
     owners: dict[str, MovableOps] | None = None,
 ) -> str:
-    """Searches the schedules of a program and returns the report as JSON. The search ends early after `seconds`
-    or a `stop`. An exception raised by a signal handler carries the report so far."""
+    """Searches the schedules of a program and returns the report as JSON. The search ends early after `seconds`,
+    or when `stop` is set. An exception raised by a signal handler carries the report so far. `owners` are
+    Python owners of movable pages, by their names in the program.
+
+    Raises:
+        MemoryError: if the host has no memory or no thread for the search.
+        RuntimeError: if the explorer itself fails.
+        ValueError: if the program or the options are not valid, or the program cannot be set up."""
 
 def parse_schedule(text: str) -> bytes:
-    """Parses a schedule's text into one byte for each step: the number of its thread. InputError for malformed
-    text."""
+    """Parses a schedule's text into one byte for each step: the number of its thread.
+
+    Raises:
+        InputError: if the text is malformed, or the schedule has more than 2**24 steps."""
 
 def print_schedule(threads: bytes) -> str:
-    """Writes a schedule as text."""
+    """Returns a schedule as text, such as ``0x12,1x3,0``, from the number of the thread of each step."""
 
 def replay(
     program: str, schedule: str, options: str, owners: dict[str, MovableOps] | None = None
 ) -> str:
-    """Runs one schedule of a program and returns the outcome as JSON."""
+    """Runs one schedule of a program and returns as JSON its steps, and the rule that it breaks, if any. An
+    exception raised by a signal handler does not end the schedule: it is raised at the end, and carries the
+    result. The errors are those of `explore`."""
 
 def shrink(
     program: str, schedule: str, options: str, owners: dict[str, MovableOps] | None = None
 ) -> str:
     """Shrinks a program and a schedule that break a rule. Returns the counterexample as JSON, or `null` if no
-    rule is broken. An exception raised by a signal handler carries the smallest counterexample so far."""
+    rule is broken. An exception raised by a signal handler carries the smallest counterexample so far. The
+    errors are those of `explore`."""
 
 def minimum(program: str, rule: str, options: str, limit: int) -> str:
     """Finds the smallest race by which a program, or a part of the program, breaks `rule`. Returns the race as
-    JSON, or `null` if there is none. `limit` is the most schedules of one search of a part."""
+    JSON, or `null` if there is none with at most two preemptions. `limit` is the most schedules of one search
+    of a part. The program may have at most 64 operations of threads, and 64 others. An exception raised by a
+    signal handler carries no result. The errors are those of `explore`."""
 
 def outcomes(program: str, options: str, seconds: float | None = None) -> str:
     """Collects all outcomes of a program's schedules, as JSON. The search ends early after `seconds`. An
-    exception raised by a signal handler carries the outcomes found so far."""
+    exception raised by a signal handler carries the outcomes found so far. The errors are those of `explore`,
+    and ValueError also if the program's set-up breaks a rule."""
 
 def mutations() -> list[tuple[str, str, str]]:
-    """The defects that can be planted in the explored core: name, origin, and a description of each."""
+    """Returns the defects that can be planted in the explored core (mutations), each as its name, its origin and
+    a description."""

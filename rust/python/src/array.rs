@@ -1,8 +1,8 @@
 //! NumPy arrays without a NumPy crate: Python allocates them, and the buffer protocol fills them.
 //!
-//! Users choose the lengths of arrays, and the host may have no memory for them. Memory for every
-//! vector made from an array is therefore reserved first, so that the user gets a `MemoryError`; an
-//! ordinary vector would abort the process.
+//! Users choose the lengths of arrays, and the host may have no memory for them. Memory for a vector that is
+//! made from an array is therefore reserved first, so that the user gets a `MemoryError`. A vector that
+//! allocates on its own would abort the process.
 
 use crate::errors::type_error;
 use pyo3::buffer::{Element, PyBuffer};
@@ -19,7 +19,7 @@ pub(crate) fn reserved<T>(len: usize) -> PyResult<Vec<T>> {
     Ok(values)
 }
 
-/// The results of `each` for all values, in order.
+/// A vector of the results of `each` for all values, in order.
 pub(crate) fn mapped<T, U>(
     values: impl ExactSizeIterator<Item = T>,
     each: impl FnMut(T) -> U,
@@ -54,8 +54,9 @@ pub(crate) fn filled<'py, T: Element>(
 /// The integers of any value that NumPy converts to a one-dimensional array. If there is a `len`, a scalar is
 /// repeated `len` times.
 ///
-/// `TypeError` for values that are no integers, `ValueError` for more dimensions, `MemoryError` for too many
-/// values.
+/// `TypeError` for values that are no integers of 64 bits at most, `ValueError` for more dimensions, or for a
+/// scalar without a `len`, `MemoryError` for too many values. An array without values is accepted whatever
+/// its type and shape.
 pub(crate) fn integers(what: &str, values: &Bound<'_, PyAny>, len: Option<usize>) -> PyResult<Vec<i64>> {
     let py = values.py();
     let numpy = py.import("numpy")?;
@@ -74,7 +75,7 @@ pub(crate) fn integers(what: &str, values: &Bound<'_, PyAny>, len: Option<usize>
     } else if dimensions != 1 {
         return Err(PyValueError::new_err(format!("{what} must have one dimension, not {dimensions}")));
     }
-    // Addresses of 2**63 and more wrap to negative numbers here, and back when they are read.
+    // Addresses of 2**63 and more wrap to negative numbers here. `space.rs` casts them back to `u64`.
     let array = numpy.call_method1("ascontiguousarray", (array.call_method1("astype", ("int64",))?,))?;
     copied(py, &PyBuffer::<i64>::get(&array)?)
 }

@@ -15,17 +15,18 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 /// The balloon of a machine, from `Machine.balloon`: pages that the machine has given back to its host, as
-/// virtio-balloon does. They are movable pages outside of the LRU: a migration gives the host another page.
+/// virtio-balloon does. They are movable pages outside of the LRU: a migration gives the host another page
+/// instead.
 ///
-/// The profile's field ``deflate_on_oom`` decides whether an allocation that finds no frame on any node takes
-/// pages out of the balloon.
+/// The profile's field ``deflate_on_oom`` decides whether an allocation of at most 8 frames that finds no
+/// block on any node takes up to 256 pages out of the balloon (virtballoon_oom_notify).
 #[pyclass(frozen, module = "mmcore.handles")]
 pub(crate) struct Balloon {
     shared: MachineRef,
     balloon: Arc<Core>,
 }
 
-/// The number of `Page` objects that are made between two looks for signals.
+/// The number of `Page` objects that are made between two checks for signals.
 const PAGES_BETWEEN_SIGNALS: usize = 1 << 14;
 
 impl Balloon {
@@ -49,19 +50,21 @@ impl Balloon {
         self.shared.visit(&visit)
     }
 
-    /// Puts up to ``pages`` pages into the balloon: of ``node`` as long as it has free frames, then of the
-    /// other nodes. Returns the number of pages, which is smaller if the machine has no more free frames.
+    /// Puts up to ``pages`` base pages into the balloon (fill_balloon): of ``node`` as long as it has free
+    /// frames, then of the other nodes. Returns the number of pages put in. It is smaller if the machine has
+    /// no more free frames, or another thread has locked a fresh page by its frame number.
     ///
     /// Raises:
     ///     KernelError: EINVAL if there is no such node.
+    ///     MemoryError: if the host has no memory for the list of pages; pages that came in before stay.
     #[pyo3(signature = (pages, *, node=0))]
     fn inflate(&self, py: Python<'_>, pages: u32, node: usize) -> PyResult<u32> {
         self.shared.call(py, Waits::Never, |shared| Ok(self.balloon.inflate(&shared.machine, pages, node)?))
     }
 
-    /// Takes up to ``pages`` pages out of the balloon and frees them, the last one that came in first.
-    /// Returns the number of pages, which is smaller if the balloon has fewer, or a page is isolated or
-    /// locked.
+    /// Takes up to ``pages`` base pages out of the balloon and frees them (leak_balloon). The page that came
+    /// in last leaves first. Returns the number of pages taken out. It is smaller if the balloon has fewer,
+    /// or a page is isolated or locked.
     fn deflate(&self, py: Python<'_>, pages: u32) -> PyResult<u32> {
         self.shared.call(py, Waits::Never, |shared| Ok(self.balloon.deflate(&shared.machine, pages)))
     }
@@ -70,10 +73,11 @@ impl Balloon {
     ///
     /// Args:
     ///     pages: the size to reach, in base pages.
-    ///     node: the number of the node from which frames are taken.
+    ///     node: the number of the node that gives frames first.
     ///
     /// Raises:
-    ///     KernelError: EINVAL if there is no such node.
+    ///     KernelError: EINVAL if the balloon is to grow and there is no such node.
+    ///     MemoryError: if the host has no memory for the list of pages; pages that came in before stay.
     #[pyo3(signature = (pages, *, node=0))]
     fn resize(&self, py: Python<'_>, pages: u32, node: usize) -> PyResult<u32> {
         self.shared.call(py, Waits::Never, |shared| Ok(self.balloon.resize(&shared.machine, pages, node)?))
@@ -85,7 +89,7 @@ impl Balloon {
         self.shared.call(py, Waits::Never, |_| Ok(self.balloon.size()))
     }
 
-    /// The number of pages that are isolated for a migration.
+    /// The number of pages in the balloon that are isolated for a migration.
     #[getter]
     fn isolated(&self, py: Python<'_>) -> PyResult<u32> {
         self.shared.call(py, Waits::Never, |_| Ok(self.balloon.isolated()))

@@ -10,7 +10,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(page_copy, module)?)
 }
 
-/// Facts about this build: version, profile ("release" or "debug"), optimisation level, compiler, target.
+/// Returns facts about this build, all as strings: ``version``, ``profile`` (``"release"`` or ``"debug"``),
+/// ``opt_level``, ``rustc`` (the compiler and its version) and ``target`` (the target triple).
 #[pyfunction]
 fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let info = PyDict::new(py);
@@ -22,7 +23,8 @@ fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(info)
 }
 
-/// The instructions by which machines copy pages on this processor: "avx512", "avx2", "sse2" or "plain".
+/// Returns the instructions by which machines copy pages on this processor: "avx512", "avx2" or "sse2" for
+/// streaming stores of 64, 32 or 16 bytes, or "plain" for the compiler's memcpy.
 #[pyfunction]
 fn page_copy() -> &'static str {
     CopyKind::best().name()

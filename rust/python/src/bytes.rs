@@ -8,8 +8,9 @@ use pyo3::prelude::*;
 use std::ops::Range;
 
 /// Transfers `len` bytes from `offset` on, page by page. For each page `work` is called with the offset and
-/// the range of the caller's buffer. Between two pages the call may leave the machine to handle signals; it
-/// then continues with the next page, so that no byte is stored twice.
+/// the range of the caller's buffer. If `work` would wait long for a page, the call leaves the machine to
+/// handle signals and then goes on with that page. Pages that are done are not transferred again, because a
+/// second store could overwrite that of another thread.
 ///
 /// A range that ends beyond `size` is passed to `work` as a whole: the core refuses it before the first byte
 /// is transferred.

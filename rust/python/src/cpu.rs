@@ -14,12 +14,13 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 /// Binds the thread that enters the ``with`` block to one CPU, from `Machine.cpu`. At the end of the block
-/// the thread's earlier binding is restored, so blocks can be nested.
+/// the thread's earlier binding is restored, so blocks can be nested. A block must end in the thread that
+/// entered it; any other thread gets a `MisuseError`.
 #[pyclass(frozen, module = "mmcore.handles")]
 pub(crate) struct CpuBinding {
     shared: MachineRef,
     cpu: usize,
-    /// The blocks entered and not left: the thread, and its binding before.
+    /// The blocks entered and not left: for each its thread, and the CPU to which that was bound before.
     blocks: Mutex<Vec<(ThreadId, Option<usize>)>>,
 }
 
@@ -28,7 +29,7 @@ impl CpuBinding {
         CpuBinding { shared, cpu, blocks: Mutex::default() }
     }
 
-    /// Binds the calling thread and returns its binding before.
+    /// Binds the calling thread to a CPU, or unbinds it (`None`). Returns its binding before.
     fn bind(&self, py: Python<'_>, cpu: Option<usize>) -> PyResult<Option<usize>> {
         self.shared.call(py, Waits::Never, |shared| Ok(shared.machine.bind_cpu(cpu)))
     }

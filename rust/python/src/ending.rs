@@ -1,11 +1,11 @@
 //! The end of the interpreter while other threads are still inside of calls.
 //!
 //! Before Python 3.14, a thread that attaches to an ending interpreter is ended by `pthread_exit`,
-//! which unwinds its stack. PyO3 prevents this where it attaches. A thread may also be in Python
-//! code that Rust has called: an owner's callback, or the creation of an exception. If that
+//! which unwinds its stack. PyO3 prevents this where PyO3 itself attaches. But a thread may also attach
+//! in Python code that Rust has called: an owner's callback, or the creation of an exception. If the
 //! unwinding reached Rust's frames, the process would abort. Therefore every interpreter function
 //! that may run Python code is called through a wrapper in this file, and the wrapper stops the
-//! unwinding (the linker puts the wrappers in place: `--wrap`, see `build.rs`). The thread then
+//! unwinding. The linker puts the wrappers in place (`--wrap`, see the build script). The thread then
 //! hangs until the process exits, as threads do since Python 3.14.
 //!
 //! A loop that waits for a hanging thread would hang as well, so such loops ask `has_begun`.
@@ -39,7 +39,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-/// Hangs the thread when it is dropped, which only unwinding does.
+/// Hangs the thread when it is dropped. Only unwinding drops it: a wrapper that returns forgets it.
 struct Hang;
 
 impl Drop for Hang {
@@ -74,8 +74,9 @@ macro_rules! wrapped {
 
 // The functions that may run Python code: calls, attributes, conversions, iteration, creating and
 // reporting exceptions, codecs, signal handlers, and deallocation. A function that makes an object with
-// cycle collection is one, too: before Python 3.12 it may run finalizers. `build.rs` reads the names
-// from here, and `tests/test_interpreter_end.py` compares them with the functions that are imported.
+// cycle collection is one, too: before Python 3.12 it may run the collector, and so finalisers. The build
+// script reads the names from here, and `tests/test_interpreter_end.py` compares them with the functions
+// that are imported.
 wrapped! {
     __wrap_PyBuffer_Release, __real_PyBuffer_Release(view: *mut Py_buffer);
     __wrap_PyCMethod_New,
@@ -155,7 +156,7 @@ unsafe extern "C-unwind" {
 unsafe extern "C" fn __wrap_PyObject_CallMethodObjArgs(object: Object, name: Object, end: Object) -> Object {
     assert!(end.is_null(), "the arguments of a method would be lost");
     let hang = Hang;
-    // SAFETY: as above; the null ends the list of arguments at once.
+    // SAFETY: as in `wrapped!`; the null ends the list of arguments at once.
     let returned = unsafe { __real_PyObject_CallMethodObjArgs(object, name, end) };
     std::mem::forget(hang);
     returned

@@ -30,7 +30,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 
 /// The reason why a call was refused.
 pub(crate) enum Refusal {
-    /// An error of the kernel, with its errno.
+    /// An error of the core with its errno; one of the host's memory becomes a `MemoryError`.
     Kernel(Error),
     /// An access to a poisoned frame, at this address.
     Sigbus(Error, u64),
@@ -59,7 +59,7 @@ impl Refusal {
         Error::new(Errno::EBUSY, "the machine is not quiet: other threads are inside of calls").into()
     }
 
-    /// The exception for Python, with the state of the page that the error is about.
+    /// The exception for Python. If the error is about a page, the exception has the page's state.
     pub fn raise(self, py: Python<'_>, shared: &Shared) -> PyErr {
         match self {
             Refusal::Misuse(why) => misuse(why),
@@ -74,12 +74,13 @@ pub(crate) fn misuse(why: impl Into<String>) -> PyErr {
     MisuseError::new_err(why.into())
 }
 
-/// Invalid input for a new object: an `InputError`.
+/// The `InputError` for invalid input to a new object.
 pub(crate) fn input(why: impl std::fmt::Display) -> PyErr {
     InputError::new_err(why.to_string())
 }
 
-/// Errors of the configuration become InputError, refused host memory MemoryError, others KernelError.
+/// The exception for a machine that cannot be built: `InputError` for a wrong configuration (`EINVAL`),
+/// `MemoryError` if the host has no memory, else `KernelError`.
 pub(crate) fn not_built(error: Error) -> PyErr {
     match error.errno {
         Errno::EINVAL => input(error.why),

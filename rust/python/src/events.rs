@@ -16,9 +16,11 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Tracing>()
 }
 
-/// Records a machine's events while a ``with`` block lasts, from `Machine.trace`: steps of the page protocol
-/// and the kernel's tracepoints, in order. Iteration yields the events recorded so far, inside of the block
-/// too.
+/// Records a machine's events while a ``with`` block lasts, from `Machine.trace`: entries into the kernel's
+/// functions that handle pages, returns from them, and the kernel's tracepoints, in order. Iteration yields
+/// the events recorded so far, inside of the block too. Another block begins a new recording.
+///
+/// A machine has one recording at a time: a second one is refused with `MisuseError`.
 #[pyclass(frozen, module = "mmcore.handles")]
 pub(crate) struct Tracing {
     shared: MachineRef,
@@ -28,7 +30,7 @@ pub(crate) struct Tracing {
 #[derive(Default)]
 struct State {
     running: bool,
-    /// The time when the block was entered.
+    /// The time when the block was entered, in nanoseconds of the core's clock.
     began: u64,
     calls: Vec<Recorded>,
     /// The number of events lost because the host had no memory for them.
@@ -50,8 +52,8 @@ impl State {
 /// Ends the recording of a block that was never left, so that the machine can be traced again.
 impl Drop for Tracing {
     fn drop(&mut self) {
-        // In a forked child the locks of the recording may be held by threads that do not exist
-        // there.
+        // A forked child leaves the parent's machine alone: threads that do not exist in the child may hold
+        // its locks.
         if self.state.get_mut().running && self.shared.in_this_process() {
             self.shared.machine.end_trace();
         }
@@ -63,8 +65,8 @@ impl Tracing {
         Tracing { shared: shared.share(py), state: Mutex::default() }
     }
 
-    /// The time when the block was entered, and the events so far. Makes no call of the machine, so it works
-    /// for a closed machine, too.
+    /// The time when the block was entered, and the events so far. No call enters the machine here, so a
+    /// closed machine gives its events, too.
     ///
     /// Raises:
     ///     MemoryError: if events were lost because the host had no memory for them. The events that are left
@@ -86,7 +88,8 @@ impl Tracing {
         seen.map_err(|error| Refusal::from(error).raise(py, &self.shared))
     }
 
-    /// Refuses a forked child, where a lock that another thread of the parent held is never released.
+    /// Refuses a call in a forked child, where a lock that another thread of the parent held is never
+    /// released.
     fn here(&self) -> PyResult<()> {
         match self.shared.in_this_process() {
             true => Ok(()),
@@ -128,7 +131,10 @@ impl Tracing {
         Ok(())
     }
 
-    /// The events recorded so far, in order.
+    /// The events recorded so far, in order, as a list of `Event`.
+    ///
+    /// Raises:
+    ///     MemoryError: if events were lost because the host had no memory for them.
     #[getter]
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let (began, events) = self.seen(py)?;
@@ -170,8 +176,12 @@ impl Tracing {
         Ok(self.seen(py)?.1.len())
     }
 
-    /// The events in the format that Perfetto (ui.perfetto.dev) and chrome://tracing open. With ``path`` they
-    /// are also written to that file.
+    /// Returns the events as JSON in the Trace Event Format, which Perfetto (ui.perfetto.dev) and
+    /// chrome://tracing open. With ``path`` the JSON is also written to that file.
+    ///
+    /// Raises:
+    ///     MemoryError: if events were lost because the host had no memory for them.
+    ///     OSError: if the file cannot be written.
     #[pyo3(signature = (path=None))]
     fn to_chrome<'py>(
         &self,

@@ -1,7 +1,7 @@
 //! The explorer: programs, options and results as JSON.
 //!
-//! The explorer runs detached on an OS thread of its own. Meanwhile the calling thread checks for
-//! signals and for the end of the allowed time.
+//! The explorer runs on an OS thread of its own, detached from the interpreter. Meanwhile the calling thread
+//! checks for signals and for the end of the allowed time.
 
 use crate::errors::input;
 use crate::owners::{Ended, PythonOwners};
@@ -36,10 +36,11 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(mutations, module)?)
 }
 
-/// The time between two checks of the waiting thread.
+/// The time between two checks that the calling thread makes while it waits for the explorer.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A request that explorations stop. Any thread can make it, while signals reach the main thread alone.
+/// A flag that makes explorations stop. Any thread can set it. A signal, in contrast, is handled in the main
+/// thread alone, and so ends only an exploration that the main thread waits for.
 #[pyclass(frozen, module = "mmcore._mmcore")]
 #[derive(Default)]
 pub(crate) struct Stop(Arc<AtomicBool>);
@@ -51,15 +52,21 @@ impl Stop {
         Stop::default()
     }
 
-    /// Makes the explorations stop.
+    /// Makes the explorations that were given this flag stop.
     fn set(&self) {
         // Relaxed: the flag orders no other memory.
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// Searches the schedules of a program and returns the report as JSON. The search ends early after `seconds`
-/// or a `stop`. An exception raised by a signal handler carries the report so far.
+/// Searches the schedules of a program and returns the report as JSON. The search ends early after `seconds`,
+/// or when `stop` is set. An exception raised by a signal handler carries the report so far. `owners` are
+/// Python owners of movable pages, by their names in the program.
+///
+/// Raises:
+///     MemoryError: if the host has no memory or no thread for the search.
+///     RuntimeError: if the explorer itself fails.
+///     ValueError: if the program or the options are not valid, or the program cannot be set up.
 #[pyfunction]
 #[pyo3(signature = (program, options, seconds=None, stop=None, owners=None))]
 fn explore(
@@ -81,7 +88,9 @@ fn explore(
     waited_for(py, seconds, stop, &ended, work)
 }
 
-/// Runs one schedule of a program and returns the outcome as JSON.
+/// Runs one schedule of a program and returns as JSON its steps, and the rule that it breaks, if any. An
+/// exception raised by a signal handler does not end the schedule: it is raised at the end, and carries the
+/// result. The errors are those of `explore`.
 #[pyfunction]
 #[pyo3(signature = (program, schedule, options, owners=None))]
 fn replay(
@@ -105,7 +114,8 @@ fn replay(
 }
 
 /// Shrinks a program and a schedule that break a rule. Returns the counterexample as JSON, or `null` if no
-/// rule is broken. An exception raised by a signal handler carries the smallest counterexample so far.
+/// rule is broken. An exception raised by a signal handler carries the smallest counterexample so far. The
+/// errors are those of `explore`.
 #[pyfunction]
 #[pyo3(signature = (program, schedule, options, owners=None))]
 fn shrink(
@@ -128,7 +138,9 @@ fn shrink(
 }
 
 /// Finds the smallest race by which a program, or a part of the program, breaks `rule`. Returns the race as
-/// JSON, or `null` if there is none. `limit` is the most schedules of one search of a part.
+/// JSON, or `null` if there is none with at most two preemptions. `limit` is the most schedules of one search
+/// of a part. The program may have at most 64 operations of threads, and 64 others. An exception raised by a
+/// signal handler carries no result. The errors are those of `explore`.
 #[pyfunction]
 fn minimum(py: Python<'_>, program: &str, rule: &str, options: &str, limit: u64) -> PyResult<String> {
     let program = read(program)?;
@@ -140,7 +152,8 @@ fn minimum(py: Python<'_>, program: &str, rule: &str, options: &str, limit: u64)
 }
 
 /// Collects all outcomes of a program's schedules, as JSON. The search ends early after `seconds`. An
-/// exception raised by a signal handler carries the outcomes found so far.
+/// exception raised by a signal handler carries the outcomes found so far. The errors are those of `explore`,
+/// and ValueError also if the program's set-up breaks a rule.
 #[pyfunction]
 #[pyo3(signature = (program, options, seconds=None))]
 fn outcomes(py: Python<'_>, program: &str, options: &str, seconds: Option<f64>) -> PyResult<String> {
@@ -151,21 +164,24 @@ fn outcomes(py: Python<'_>, program: &str, options: &str, seconds: Option<f64>) 
     waited_for(py, seconds, None, &Ended::default(), work)
 }
 
-/// Parses a schedule's text into one byte for each step: the number of its thread. InputError for malformed
-/// text.
+/// Parses a schedule's text into one byte for each step: the number of its thread.
+///
+/// Raises:
+///     InputError: if the text is malformed, or the schedule has more than 2**24 steps.
 #[pyfunction]
 fn parse_schedule<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyBytes>> {
     let schedule: Schedule = text.parse().map_err(|error: ScheduleError| input(error))?;
     Ok(PyBytes::new(py, schedule.threads()))
 }
 
-/// Writes a schedule as text.
+/// Returns a schedule as text, such as ``0x12,1x3,0``, from the number of the thread of each step.
 #[pyfunction]
 fn print_schedule(threads: &[u8]) -> String {
     Schedule::new(threads.iter().copied()).to_string()
 }
 
-/// The defects that can be planted in the explored core: name, origin, and a description of each.
+/// Returns the defects that can be planted in the explored core (mutations), each as its name, its origin and
+/// a description.
 #[pyfunction]
 fn mutations() -> Vec<(&'static str, &'static str, &'static str)> {
     Mutation::ALL.iter().map(|m| (m.name(), m.origin(), m.defect())).collect()
@@ -200,8 +216,9 @@ fn with_room(request: Request) -> PyResult<ProgramOptions> {
     let jobs = options.working();
     let each = (options.options.max_steps as usize).saturating_mul(64).saturating_add(JOB);
     // Three threads are added to the jobs: the one that waits for the jobs, the one that waits for
-    // that thread, and the caller. The C library shares arenas beyond eight for each processor; to ask for
-    // their number reads files.
+    // that thread, and the caller. The C library makes at most eight arenas for each processor; further
+    // threads share them. The number of processors matters only beyond eight arenas, and is not asked for
+    // otherwise, because the answer is read from files.
     let mut arenas = jobs + 3;
     if arenas > 8 {
         arenas = arenas.min(8 * std::thread::available_parallelism().map_or(1, usize::from));
@@ -210,9 +227,10 @@ fn with_room(request: Request) -> PyResult<ProgramOptions> {
     Ok(options)
 }
 
-/// Runs `work` on a thread of its own until `work` ends, the time is over, `stop` is set, or a signal handler
-/// raises. In the last case the exception carries the result so far. If an owner has ended the call by an
-/// exception, the exception is raised alone: what the search saw since then is no result.
+/// Runs `work` on a thread of its own and returns its result. `work` gets a flag that is set when the time is
+/// over, `stop` is set, or a signal handler or an owner raises; `work` then ends early. The exception of a
+/// signal handler is raised with the result so far. The exception by which an owner ends the call is raised
+/// without a result, because the search has gone on without the owner's answers.
 fn waited_for(
     py: Python<'_>,
     seconds: Option<f64>,
@@ -264,7 +282,7 @@ fn broken(payload: Box<dyn Any + Send>) -> String {
     text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("without a message").to_owned()
 }
 
-/// The result, or the exception that a signal handler raised, which then carries the result.
+/// The result; or the exception that a signal handler raised, to which the result is then attached.
 fn ended(
     py: Python<'_>,
     raised: Option<PyErr>,

@@ -1,4 +1,4 @@
-//! `File` and `Writeback`: page caches, and writes to disk that have begun.
+//! `File`: a file with a page cache.
 
 use crate::array;
 use crate::bytes::transfer;
@@ -66,7 +66,7 @@ impl File {
         start..stop.unwrap_or(self.file.capacity())
     }
 
-    /// Runs a read or a write that takes its frames from `node`.
+    /// Runs a read or a write that takes frames of `node`, if it has some, for pages that are not cached.
     fn transfer(
         &self,
         py: Python<'_>,
@@ -118,7 +118,10 @@ impl File {
     /// Returns the `Page` of a cached page, without a reference to it; ``None`` if the page is not cached.
     ///
     /// Args:
-    ///     number: the number of the page within the file, from 0.
+    ///     number: the number of the page within the file, from 0; negative numbers count from the end.
+    ///
+    /// Raises:
+    ///     IndexError: if the file has no such page.
     #[pyo3(signature = (number=0))]
     fn page(&self, py: Python<'_>, number: i64) -> PyResult<Option<Page>> {
         let index = self.index(number)?;
@@ -127,12 +130,16 @@ impl File {
     }
 
     /// Reads ``size`` bytes at byte ``offset``, as ``pread(2)``. Pages that are not cached are read into
-    /// frames of ``node``, or of another node if that has none.
+    /// frames of ``node``, or of another node if that has none. A page that a file without a disk never had
+    /// reads as zeroes, and takes no frame.
     ///
     /// Raises:
     ///     KernelError: EFAULT beyond the end, EINVAL for a node that does not exist, ENOMEM without a free
-    ///         frame, EBADF for a removed file, EIO for a bad frame of a file without a disk.
-    ///     MisuseError: if this thread holds a page lock, for which the call could wait.
+    ///         frame, EBADF for a removed file, EIO for a bad frame of a file without a disk or if the disk
+    ///         or the swap space fails.
+    ///     MemoryError: if the host has no memory for the bytes.
+    ///     MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+    ///         callback.
     #[pyo3(signature = (size, *, offset=0, node=0))]
     fn read<'py>(
         &self,
@@ -156,7 +163,7 @@ impl File {
         })
     }
 
-    /// Writes bytes at byte ``offset``, as ``pwrite(2)``.
+    /// Writes bytes at byte ``offset``, as ``pwrite(2)``. If a page fails, the pages before it are written.
     ///
     /// Args:
     ///     data: the bytes to write.
@@ -165,8 +172,11 @@ impl File {
     ///
     /// Raises:
     ///     KernelError: EFAULT beyond the end, EINVAL for a node that does not exist, ENOMEM without a free
-    ///         frame, EBADF for a removed file, EIO for a bad frame of a file without a disk.
-    ///     MisuseError: if this thread holds a page lock, for which the call could wait.
+    ///         frame, EBADF for a removed file, EIO for a bad frame of a file without a disk or if the disk
+    ///         or the swap space fails.
+    ///     MemoryError: if the host has no memory for a copy of the bytes.
+    ///     MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+    ///         callback.
     #[pyo3(signature = (data, *, offset=0, node=0))]
     fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>, offset: u64, node: usize) -> PyResult<()> {
         let data = array::copied(py, &PyBuffer::<u8>::get(data)?)?;
@@ -175,30 +185,32 @@ impl File {
         })
     }
 
-    /// Writes the dirty pages from ``start`` up to ``stop`` to disk (fsync), all by default. Returns the
-    /// number of pages written.
+    /// Writes the dirty pages from ``start`` up to ``stop``, numbers of pages, to disk (fsync); all by
+    /// default. Returns the number of pages written: 0 for a file without a disk.
     ///
     /// Raises:
     ///     KernelError: EBADF for a removed file; EIO, once, if dirty data was lost with a bad frame or a
-    ///         failed write: the other pages are written all the same.
-    ///     MisuseError: if this thread holds a page lock, for which the call could wait.
+    ///         failed write. The other pages are written all the same.
+    ///     MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+    ///         callback.
     #[pyo3(signature = (start=0, stop=None))]
     fn sync(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<u32> {
         let pages = self.range(start, stop);
         self.shared.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.sync_file(&self.file, pages)?))
     }
 
-    /// Begins to write a page to disk; returns ``None`` if no dirty page is cached. The device reads the
-    /// frame until the returned `Writeback` is ended. Until then only a migration in ``sync`` mode moves the
-    /// page, after waiting for the write.
+    /// Begins to write a page to disk; returns ``None`` if the page is not cached or not dirty, or if the
+    /// file has no disk. The device reads the frame until the returned `Writeback` is ended. Until then no
+    /// migration moves the page: one in ``sync`` mode waits for the end of the write, any other fails.
     ///
     /// Args:
-    ///     number: the number of the page within the file, from 0.
+    ///     number: the number of the page within the file, from 0; negative numbers count from the end.
     ///
     /// Raises:
     ///     IndexError: if the file has no such page.
     ///     KernelError: EBADF for a removed file.
-    ///     MisuseError: if this thread holds a page lock, for which the call could wait.
+    ///     MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+    ///         callback.
     #[pyo3(signature = (number=0))]
     fn begin_writeback(&self, py: Python<'_>, number: i64) -> PyResult<Option<Writeback>> {
         let index = self.index(number)?;
@@ -214,12 +226,14 @@ impl File {
         Ok(written.map(|pfn| Writeback::holding(py, &self.shared, pfn, Handle::Writeback)))
     }
 
-    /// Evicts clean, unused pages from ``start`` up to ``stop`` from the page cache. Returns the numbers of
-    /// pages evicted and kept.
+    /// Evicts clean, unused pages from ``start`` up to ``stop``, numbers of pages, from the page cache
+    /// (invalidate_mapping_pages); all by default. Returns the numbers of pages evicted and kept, as
+    /// `Evicted`.
     ///
     /// Raises:
     ///     KernelError: EBADF for a removed file.
-    ///     MisuseError: if this thread holds a page lock.
+    ///     MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+    ///         callback.
     #[pyo3(signature = (start=0, stop=None))]
     fn evict<'py>(&self, py: Python<'py>, start: u32, stop: Option<u32>) -> PyResult<Bound<'py, PyAny>> {
         let pages = self.range(start, stop);
@@ -229,26 +243,30 @@ impl File {
         state::named(py, "Evicted", (evicted, kept))
     }
 
-    /// Shortens the file to ``pages`` pages. Pages beyond the new end, and private copies of them, are
-    /// unmapped from all processes.
+    /// Shortens the file to ``pages`` pages (truncate_pagecache). Pages beyond the new end are dropped; they,
+    /// and private copies of them, are unmapped from all processes. If a signal handler ends the call, the
+    /// file may be longer than ``pages`` still.
     ///
     /// Raises:
     ///     KernelError: EINVAL for more pages than the file has, EBADF for a removed file.
-    ///     MisuseError: if this thread holds a page lock, for which the call could wait.
+    ///     MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+    ///         callback.
     fn truncate(&self, py: Python<'_>, pages: u32) -> PyResult<()> {
         self.shared
             .call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.truncate_file(&self.file, pages)?))
     }
 
-    /// Removes the file. It ends, with all its pages, when no region maps it any more. Removing it again is
-    /// no error.
+    /// Removes the file. The file ends, with all its pages, when no region maps it any more. Removing it
+    /// again is no error.
     ///
     /// Raises:
-    ///     MisuseError: while a write-back of one of its pages has begun and not ended.
+    ///     MisuseError: while a write of one of its pages to disk has begun and not ended; if this thread
+    ///         holds a page lock or has begun a write to disk, or is inside of a callback.
     fn remove(&self, py: Python<'_>) -> PyResult<()> {
         self.shared.call(py, Waits::ForPageLocks, |shared| {
-            // A write keeps the file. If the file were removed during a write, the end of the write
-            // could be its last use and end the file, which waits for page locks.
+            // A write keeps the file from ending. If the file were removed during a write, the end of the
+            // write could be the file's last use, and end it. The end of a file waits for page locks, which
+            // the call that ends a write must not do.
             if shared.is_written(&self.file) {
                 return Err(Refusal::Misuse(
                     "a write of this file's pages to disk has begun: end it first".into(),

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The number of forks between the interpreter's start and this process.
+/// The number of forks that lie between the interpreter's start and this process.
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
 /// Identifies a process among its ancestors and descendants, until the number of forks wraps.
@@ -23,7 +23,7 @@ impl Process {
 
 #[pyfunction]
 fn _forked() {
-    // Relaxed: as in `current`.
+    // Relaxed: as in `Process::current`.
     FORKS.fetch_add(1, Ordering::Relaxed);
 }
 

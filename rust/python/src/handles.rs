@@ -1,5 +1,5 @@
-//! Handles: the references, pins, locks and isolations that a script has on pages. Each is given
-//! back exactly once.
+//! Handles: the references, pins, page locks, isolations and writes to disk that a script holds on
+//! pages. Each is given back exactly once.
 
 #![allow(unsafe_code, reason = "the buffer protocol")]
 
@@ -103,8 +103,8 @@ impl Held {
         self.handle
     }
 
-    /// Spends the handle and runs `end`. `MisuseError` if the handle was spent before; if the call is refused
-    /// before it begins, the handle stays valid.
+    /// Spends the handle and runs `end`. `MisuseError` if the handle was spent before, `BufferError` while
+    /// there are buffers over the page. If the call is refused before it begins, the handle stays valid.
     fn end<T: Send>(
         &self,
         py: Python<'_>,
@@ -131,7 +131,8 @@ impl Held {
             });
         }
         let began = Instant::now();
-        // The owner is called under the page lock, which other threads may hold for long.
+        // The owner is called under the page lock, which other threads may hold for long. So the lock is
+        // only tried, and signals are handled between two attempts.
         let try_it = |shared: &Shared| {
             let given_back = shared.try_put_back(self.pfn);
             if !given_back {
@@ -244,12 +245,16 @@ handle! {
     ///     MisuseError: if the reference was given back already.
     put,
     {
-        /// Splits a large page into base pages, if this is the only reference to it. Spends the reference and
-        /// returns one reference to each base page, in order. A base page is not split: its one reference is
-        /// returned anew.
+        /// Splits a large page into base pages (split_huge_page), if this is the only reference to it. Spends
+        /// the reference and returns one reference to each base page, in order. A base page is not split: the
+        /// reference is spent, and a new one is returned in its place.
         ///
         /// Raises:
-        ///     KernelError: EAGAIN if the page has other references; this one stays valid.
+        ///     KernelError: EAGAIN if the page has other references; EBUSY if the reference was taken by a
+        ///         frame that is not the page's first, or if the page is of a kind that cannot be split. The
+        ///         reference stays valid.
+        ///     MisuseError: if the reference was given back already; if this thread holds a page lock or has
+        ///         begun a write to disk, or is inside of a callback.
         fn split(&self, py: Python<'_>) -> PyResult<Vec<PageRef>> {
             let held = &self.0;
             let split = held.end(py, Waits::ForPageLocks, |shared| {
@@ -278,8 +283,9 @@ handle! {
     /// A write of a page to disk that has begun, from `File.begin_writeback`. It needs no reference: a page
     /// under writeback stays in the page cache.
     Writeback in "mmcore.handles", "write-back",
-    /// Ends the write, as the device does when it has read the page, and wakes the threads that wait for its
-    /// end.
+    /// Ends the write, as the device does when it has read the page (folio_end_writeback), and wakes the
+    /// threads that wait for the end of the write. On a backed machine the page's bytes at this moment are
+    /// those that reach the disk.
     ///
     /// Raises:
     ///     MisuseError: if the write was ended already.
@@ -288,11 +294,12 @@ handle! {
 }
 
 handle! {
-    /// A pin, from `Page.pin` or `Region.pin`. A buffer over the pin (`memoryview(pin)`) shows the
-    /// page's bytes. The pin cannot be given back while the buffer exists, so the buffer never shows another
-    /// page's bytes.
+    /// A pin, from `Page.pin` or `Region.pin`. A buffer over the pin (`memoryview(pin)`) shows the 4,096
+    /// bytes of the page, and can be written. The pin cannot be given back while the buffer exists, so the
+    /// buffer never shows another page's bytes. A pin on an unbacked machine refuses a buffer with
+    /// `BufferError`, because pages have no bytes there.
     Pin in "mmcore", "pin",
-    /// Gives the pin back.
+    /// Gives the pin back (unpin_user_page).
     ///
     /// Raises:
     ///     BufferError: while a buffer over the pin exists.
@@ -337,20 +344,25 @@ handle! {
 
 handle! {
     /// An isolation token: the page is off its LRU list, or taken from its owner if it is movable, and the
-    /// token holds the isolation's reference. Exactly one of `put`, `putback` and `migrate` spends it.
+    /// token holds the isolation's reference. The token is spent once: by `put`, `putback` or `migrate`, or
+    /// as an item of the list for `Machine.migrate_pages` or `Machine.reclaim_pages`.
     Isolated in "mmcore.handles", "isolation token",
-    /// Puts the page back on its LRU list, through a batch, or gives a movable page back to its owner.
+    /// Puts the page back on its LRU list through a batch (putback_lru_page), or gives a movable page back to
+    /// its owner (putback_movable_page).
     ///
     /// Raises:
-    ///     MisuseError: if the token was given back already.
+    ///     MisuseError: if the token was given back already; for a movable page also if this thread holds the
+    ///         page's lock or is inside of a callback.
     putback,
     {
-        /// Drops the isolation's reference, and the page goes on no list. Movable pages are refused: their
-        /// owner must get them back.
+        /// Drops the isolation's reference without putting the page on a list. The page is freed if nobody
+        /// else holds it.
         ///
         /// Raises:
         ///     KernelError: EBUSY for a page that is mapped, in a file or in the swap cache: off its list,
         ///         reclaim would never find it. Use `putback`; the token stays valid.
+        ///     MisuseError: if the token was given back already; for a movable page, which its owner must get
+        ///         back.
         fn put(&self, py: Python<'_>) -> PyResult<()> {
             if self.0.handle == Handle::IsolatedMovable {
                 return Err(misuse("the owner of a movable page waits for an answer: use putback or migrate"));
@@ -362,10 +374,12 @@ handle! {
             })
         }
 
-        /// Migrates the page to ``node`` and returns the page that has its content now. If all other users
-        /// dropped the page during the call, this is the old page, which is free then.
+        /// Migrates the page to ``node`` (migrate_pages() in the kernel) and returns the page that has its
+        /// content now. If all other users dropped the page before it moved, the old page is returned, which
+        /// is free then.
         ///
-        /// The token is spent in any case: a page that could not move is put back.
+        /// A call that begins spends the token in any case: a page that could not move is put back. A call
+        /// that is refused with `MisuseError` or `ValueError` leaves the token valid.
         ///
         /// Args:
         ///     node: the number of the node to which the page moves.
@@ -373,9 +387,13 @@ handle! {
         ///     reason: the reason that the tracepoint shows, as ``enum migrate_reason``.
         ///
         /// Raises:
-        ///     KernelError: EBUSY or ENOMEM if the page could not move; EINVAL for a node that does not
-        ///         exist, or for a reason that is only for lists of pages.
-        ///     MisuseError: if the token was given back already.
+        ///     KernelError: EBUSY if the page could not move, for example because another holder had a
+        ///         reference in every pass; ENOMEM if ``node`` has no free frame; EINVAL for a node that does
+        ///         not exist, or for the reasons ``"memory_failure"`` and ``"demotion"``, which only
+        ///         `Machine.migrate_pages` takes.
+        ///     MisuseError: if the token was given back already; if the call could wait for the page's lock
+        ///         or call an owner, and this thread holds that lock or is inside of a callback.
+        ///     ValueError: if there is no such mode or reason.
         #[pyo3(signature = (*, node, mode="sync", reason="syscall"))]
         fn migrate(&self, py: Python<'_>, node: usize, mode: &str, reason: &str) -> PyResult<Page> {
             let (mode, reason) = (names::mode(mode)?, names::reason(reason)?);

@@ -4,9 +4,9 @@
 //! finalisers, and finalisers call the machine. Each operation of the table therefore takes an
 //! object, or a new reference on it, out of the table and releases the table's lock before the
 //! object is used or dropped. Otherwise a finaliser could wait for the lock that its own thread
-//! holds. The garbage collector cannot run while the lock is held either: no code under the lock
-//! allocates a Python object, which could start a collection, or waits for another thread's
-//! collection, as a free-threaded interpreter may.
+//! holds. The garbage collector does not run while the lock is held either: no code under the lock
+//! allocates a Python object, which could start a collection, or stops for the collection of
+//! another thread, as a thread of a free-threaded interpreter may have to.
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
@@ -49,8 +49,8 @@ impl HeldObjects {
         drop(all);
     }
 
-    /// Shows the objects to the garbage collector. The collector has stopped all other threads of the
-    /// interpreter, none of them while it held the lock.
+    /// Shows the objects to the garbage collector. All other threads of the interpreter stand still
+    /// meanwhile, and none of them was stopped while it held the lock.
     pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.0.lock().values().try_for_each(|object| visit.call(object))
     }

@@ -1,14 +1,14 @@
 //! `Home`: how a machine takes part in Python's cycle collection.
 //!
-//! Handlers and owners often refer to their machine. That makes a cycle through Rust, which only
-//! Python's collector can break. The collector must see each reference exactly once, from the
-//! object that owns it. Therefore each machine has one Python object, its `Home`, that owns the
-//! Rust side and shows the collector the Python objects which that side keeps. Every other object
-//! of the machine (the machine itself, pages, regions) has a counted reference on the home and
-//! shows that one. The kept objects can be reached in no other way: the core refers to Python
-//! owners through a weak reference on the home. While an object of the machine can be reached, or a
-//! call is running, the home can be reached too, and nothing is cleared. When the home cannot be
-//! reached, no code is left that could make a call.
+//! A machine keeps Python objects: signal handlers, and owners of movable pages. They often refer to
+//! their machine. Such a cycle goes through Rust, and only Python's collector can break it. The
+//! collector must see each reference exactly once, from the object that owns it. Therefore each
+//! machine has one Python object, its `Home`, that owns the Rust side of the machine and shows the
+//! collector the kept objects. Every other object of the machine (`Machine`, pages, regions) has a
+//! counted reference on the home, and shows this reference. The kept objects can be reached in no
+//! other way: the core refers to Python owners through a weak reference on the home. While an object
+//! of the machine can be reached, or a call is running, the home can be reached too, and nothing is
+//! cleared. When the home cannot be reached, no code is left that could make a call.
 
 use crate::shared::Shared;
 use mmcore::machine::Machine;
@@ -61,7 +61,7 @@ impl MachineRef {
         self.0.as_ptr().addr()
     }
 
-    /// Shows this reference to the collector, in the traversal of the object that has it.
+    /// Shows this reference to the collector, when the collector visits the object that has the reference.
     pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.0)
     }

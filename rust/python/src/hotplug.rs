@@ -20,12 +20,12 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<FrameRange>()
 }
 
-/// The frames of a memory block, from the keyword of `Machine`.
+/// The number of frames of a memory block, from the keyword `block` of `Machine`.
 pub(crate) fn block_frames(size: Option<&Size>) -> PyResult<u32> {
     size.map_or(Ok(BLOCK_FRAMES), |size| size.pages().map_err(|error| input(error.why)))
 }
 
-/// Takes a memory block offline.
+/// Takes a memory block offline, as `Machine.offline` does.
 pub(crate) fn offline(
     py: Python<'_>,
     shared: &MachineRef,
@@ -44,7 +44,7 @@ pub(crate) fn online(
     zone: Option<&str>,
 ) -> PyResult<()> {
     let zone = zone.map(names::zone).transpose()?;
-    // The call waits for an offlining of another thread, which waits for page locks.
+    // The call may wait until another thread has taken a block offline, and that thread for page locks.
     shared.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.online_block(node, block, zone)?))
 }
 
@@ -75,7 +75,7 @@ pub(crate) struct FrameRange {
     rest: Mutex<Range<Pfn>>,
 }
 
-/// The number of frames that are freed between two questions for signals.
+/// The number of frames that are freed between two checks for signals.
 const PIECE: u32 = 1 << 12;
 
 impl FrameRange {
@@ -126,8 +126,8 @@ impl FrameRange {
         self.rest.lock().is_empty()
     }
 
-    /// Gives all frames back. If a signal handler raises an exception, some frames are left, and another call
-    /// gives them back.
+    /// Gives all frames back (free_contig_range). If a signal handler raises an exception, some frames may be
+    /// left, and another call gives them back.
     ///
     /// Raises:
     ///     MisuseError: if the range was freed already.
@@ -184,46 +184,61 @@ impl Drop for FrameRange {
 #[pymethods]
 impl Machine {
     /// Empties ``count`` frames from ``first`` on and allocates them (alloc_contig_range): their pages move
-    /// to other frames or are dropped. The range lies in one node.
+    /// to other frames or are dropped. Afterwards the pageblocks that hold the range are movable, whatever
+    /// their types were. After an error too, pages that have moved stay where they are.
+    ///
+    /// Args:
+    ///     first: the number of the first frame.
+    ///     count: the number of frames. All lie in one node.
     ///
     /// Raises:
-    ///     KernelError: EBUSY if a page cannot move or does not move in time; ENOMEM without a frame to move
-    ///         to; EINVAL for an empty range, or one that is not in one node or not online.
+    ///     KernelError: EBUSY if a page cannot move or does not move in 5 tries, or another thread empties
+    ///         one of the pageblocks; ENOMEM without a frame to move to, or for a huge page of a pool that
+    ///         cannot be replaced; EINVAL for an empty range, or one that is not in one node or not online.
+    ///     MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+    ///         callback.
     fn alloc_range(&self, py: Python<'_>, first: u32, count: u32) -> PyResult<FrameRange> {
         FrameRange::create(py, &self.0, first, count)
     }
 
-    /// Takes a memory block of a node offline: its pages move to other nodes, and its frames leave the
-    /// machine. A poisoned frame that nobody uses any more does not hinder it. Pages that do not move are
-    /// tried again up to ``rounds`` times.
+    /// Takes a memory block of a node offline (offline_pages): its pages move to other nodes, or to other
+    /// blocks of the node if no other node has memory. Then its frames leave the machine. A poisoned frame
+    /// that memory failure has taken out of use does not hinder the operation.
     ///
     /// Args:
     ///     block: the number of the memory block within the node, from 0.
     ///     node: the number of the node.
-    ///     rounds: the most attempts to move the pages of the block.
+    ///     rounds: the most rounds. A round moves the pages that can move; a round that finds none takes the
+    ///         frames out of the machine, unless one is in use. The kernel repeats rounds until a signal.
     ///
     /// Raises:
-    ///     KernelError: EBUSY for a page that cannot move, or for the last memory of the machine; EINTR after
-    ///         the last round, with the block online as before; EINVAL if there is no such block or it is
-    ///         offline.
+    ///     KernelError: EBUSY for a page that cannot move, for a pageblock that another thread empties, or
+    ///         for the last memory of the machine; EINTR after the last round: the block is still online,
+    ///         but all its pageblocks are movable, and pages may have moved; EINVAL if there is no such block
+    ///         or it is offline.
+    ///     MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+    ///         callback.
     #[pyo3(signature = (block, *, node, rounds=1000))]
     fn offline(&self, py: Python<'_>, block: u32, node: usize, rounds: u32) -> PyResult<()> {
         offline(py, &self.0, node, block, rounds)
     }
 
-    /// Puts a memory block of a node online, for any page (``zone="kernel"``) or for movable pages only
-    /// (``zone="movable"``). Without a zone the kernel's rule chooses one.
+    /// Puts a memory block of a node online (online_pages), for any page (``zone="kernel"``) or for movable
+    /// pages only (``zone="movable"``).
     ///
     /// Args:
     ///     block: the number of the memory block within the node, from 0.
     ///     node: the number of the node.
-    ///     zone: ``"kernel"`` or ``"movable"``; left out: the kernel's choice.
+    ///     zone: ``"kernel"`` or ``"movable"``. Left out, the zone is ``"movable"`` if the block lies between
+    ///         online blocks of that zone and not between those of ``"kernel"``, else ``"kernel"``
+    ///         (default_zone_for_pfn).
     ///
     /// Raises:
     ///     KernelError: EHWPOISON for a block that went offline with a poisoned frame, in kernels since 6.2;
     ///         EINVAL if there is no such block or it is online.
     ///     MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
     ///         callback.
+    ///     ValueError: if there is no such zone.
     #[pyo3(signature = (block, *, node, zone=None))]
     fn online(&self, py: Python<'_>, block: u32, node: usize, zone: Option<&str>) -> PyResult<()> {
         online(py, &self.0, node, block, zone)

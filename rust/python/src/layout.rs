@@ -1,5 +1,5 @@
-//! The layout of a node, a letter for each frame: `Machine.map` reads it, and `Machine.arrange` fills a node
-//! by one and returns an `Arrangement`.
+//! The layout of a node, a letter for each frame. `Machine.map` reads the layout. `Machine.arrange` does the
+//! reverse: it puts pages into a node as a layout says, and returns an `Arrangement`.
 
 use crate::array;
 use crate::errors::{misuse, type_error};
@@ -21,16 +21,16 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Arrangement>()
 }
 
-/// The runs of a layout, in order: for each run a pattern of letters, and before it how often the pattern
-/// comes in a row. ``b".a.a.aSS"`` gives ``[(3, ".a"), (2, "S")]``, as in the field ``layout`` of
-/// recordings.
+/// Returns the runs of a layout, in order. Each run is a pair: the number of times that a pattern comes in a
+/// row, and the pattern, of 16 letters at most. ``b".a.a.aSS"`` gives ``[(3, ".a"), (2, "S")]``, as in the
+/// field ``layout`` of recordings.
 #[pyfunction]
 fn pattern_runs(letters: &[u8]) -> Vec<(usize, String)> {
     let run = |(times, pattern): (usize, &[u8])| (times, String::from_utf8_lossy(pattern).into_owned());
     runs(letters).map(run).collect()
 }
 
-/// The layout of one node, or of all nodes without `node`, as an `mmcore.results.NodeMaps`.
+/// The layout of one node, or of all nodes if `node` is `None`, as an `mmcore.results.NodeMaps`.
 pub(crate) fn map<'py>(
     py: Python<'py>,
     shared: &MachineRef,
@@ -54,7 +54,7 @@ pub(crate) fn map<'py>(
     module.getattr("NodeMaps")?.call1((PyTuple::new(py, maps)?,))
 }
 
-/// Fills a node with pages by its letters. May wait for page locks: faults, mlock and soft offline do.
+/// Fills a node with pages as its letters say. May wait for page locks: faults, mlock and soft offline do.
 pub(crate) fn arrange(
     py: Python<'_>,
     shared: &MachineRef,
@@ -117,13 +117,14 @@ impl Arrangement {
         self.node
     }
 
-    /// Looks for a page whose content is no longer what the arrangement gave it, and returns the frame into
-    /// which that page was put, not the one that it is in now. ``None`` if all pages are intact, or the
-    /// machine is unbacked. Only the first eight bytes of a page are compared, and no pages of the kernel's
-    /// own.
+    /// Looks for a page whose content has changed since the arrangement wrote it. Returns the number of the
+    /// frame into which the page was put, even if the page has moved since; ``None`` if all pages are intact,
+    /// or the machine is unbacked. Only the first eight bytes of each page are compared. Poisoned frames and
+    /// pages of the kernel's own are not compared.
     ///
     /// Raises:
-    ///     MisuseError: if the arrangement or the machine is closed.
+    ///     MisuseError: if the arrangement or the machine is closed; if this thread holds a page lock or has
+    ///         begun a write to disk, or is inside of a callback.
     fn damaged(&self, py: Python<'_>) -> PyResult<Option<u32>> {
         let arranged = self.lent(py)?.ok_or_else(|| misuse("this arrangement is closed"))?;
         let found = self.shared.call(py, Waits::ForPageLocks, |_| Ok(arranged.damaged()))?;
@@ -153,7 +154,7 @@ impl Arrangement {
 
     #[pyo3(signature = (*_exception))]
     fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
-        // A closed machine refuses every call, and frees all pages itself.
+        // A closed machine refuses every call. Its pages are freed with its memory.
         if self.shared.is_closed() { Ok(()) } else { self.close(py) }
     }
 
@@ -164,8 +165,9 @@ impl Arrangement {
 
 #[pymethods]
 impl Machine {
-    /// Maps all nodes, or one: returns an `mmcore.results.NodeMaps`, which holds a letter for each frame and
-    /// prints as a picture. Free frames are read at one moment, all others one by one without a lock.
+    /// Reads the layout of all nodes, or of one. Returns an `mmcore.results.NodeMaps`, which holds a letter
+    /// for each frame and prints as a picture. The free frames of a node are read at one moment, all others
+    /// one by one without a lock.
     ///
     /// Args:
     ///     node: the number of the node; ``None`` for all nodes.
@@ -191,7 +193,8 @@ impl Machine {
     /// Raises:
     ///     KernelError: EINVAL if there is no such node, for a wrong number of letters, an unknown letter, a
     ///         kind that cannot be arranged, or more pages that wait in batches than the batches hold; EBUSY
-    ///         for a frame in use. After an error the node is as it was.
+    ///         for a frame in use; ENOMEM if the machine has as many pools, files and mappings as it can
+    ///         have. After an error the node is as it was.
     ///     MemoryError: if the host has no memory for the pages of the layout.
     ///     MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
     ///         callback.

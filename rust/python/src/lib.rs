@@ -1,7 +1,8 @@
 //! The extension module `mmcore._mmcore`: translation only, no logic.
 //!
-//! One file for each group of Python names. Each has a `register` function that adds them to the
-//! module; this file only lists the groups.
+//! There is one file for each group of Python names. Its `register` function adds the names to the
+//! module; this file only lists the groups. Files without a `register` function add methods to the
+//! class `Machine`, or serve the other files.
 
 #![deny(unsafe_code)]
 

@@ -31,8 +31,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CHOICES", choices(module.py())?)
 }
 
-/// The words of each choice, in the order of the documentation. `mmcore.typing` repeats them for type
-/// checkers.
+/// The words that each choice can have, in the order of the documentation. `mmcore.typing` repeats them for
+/// type checkers.
 fn choices(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     fn first<T>(names: &[(&'static str, T)]) -> Vec<&'static str> {
         names.iter().map(|(name, _)| *name).collect()

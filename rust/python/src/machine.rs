@@ -2,9 +2,8 @@
 
 use crate::array;
 use crate::cpu::CpuBinding;
-use crate::errors::{input, misuse, not_built, type_error};
+use crate::errors::{not_built, type_error};
 use crate::events::Tracing;
-use crate::failure;
 use crate::file::File;
 use crate::handles::PageRef;
 use crate::home::MachineRef;
@@ -21,7 +20,6 @@ use crate::space::{self, AddressSpace, Size};
 use crate::state;
 use mmcore::audit::Handle;
 use mmcore::error::{Errno, Error, Result as CoreResult};
-use mmcore::failure::Injection;
 use mmcore::machine::{Config, NodeConfig};
 use mmcore::map::{Evicted, SwapUse};
 use mmcore::memory::room;
@@ -42,24 +40,26 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 ///         a number of bytes; or all sizes in one text, ``"64MiB,1GiB:250ns"``. Left out: two nodes of
 ///         64 MiB.
 ///     movable: numbers of the nodes that hold movable pages only, like memory that will be unplugged. A
-///         long-term pin first moves its page off such a node.
+///         long-term pin first moves its page off such a node, except under the profiles 4.5 and 4.8
+///         (profile field ``longterm_moves``).
 ///     offline: numbers of the nodes whose memory blocks all begin offline, like a plugged memory module.
 ///     block: the size of a memory block, the unit of `Machine.offline` and `Machine.online`: ``"128MiB"``,
-///         or a number of bytes.
+///         the default, or a number of bytes. A block is a whole number of pageblocks.
 ///     cpus: the number of CPUs. Each has its own LRU batches and free frames.
 ///     backed: ``True`` gives every page its 4,096 bytes; ``False`` models page records alone, so that large
 ///         machines fit in the host's memory.
 ///     pressure: ``True`` for memory pressure: nodes have watermarks, and an allocation that finds too few
 ///         free frames reclaims and compacts before it fails. ``False``: it fails at once.
-///     kernel: the preset of the profile, see `Profile.PRESETS`.
-///     profile: a whole profile instead of a preset, or fields by name that replace those of the preset.
+///     kernel: the preset of the profile, one of `Profile.PRESETS`; 6.12 by default.
+///     profile: a whole profile instead of a preset, or a mapping of fields that replace those of the preset.
 ///     fields: profile fields by name, which replace those of the preset: ``release="packed"``,
 ///         ``pagevec=15``.
 ///
 /// Raises:
 ///     InputError: for a size, number or field that no machine can have; the message says what to change.
 ///     MemoryError: if the host has no memory for the machine.
-///     TypeError: if both ``kernel`` and ``profile`` are given.
+///     TypeError: if ``kernel`` is given together with a whole `Profile`, or if an argument or the value of a
+///         field is of another type.
 #[pyclass(frozen, module = "mmcore")]
 pub(crate) struct Machine(pub MachineRef);
 
@@ -103,8 +103,9 @@ impl Machine {
         self.0.visit(&visit)
     }
 
-    /// Refuses further calls, gives back the page locks that handles hold, and stops the daemons. Inside of a
-    /// callback the call does not wait for their ends. Memory is freed when the last buffer over it is gone.
+    /// Refuses further calls, gives back the page locks that handles hold, ends the writes to disk that have
+    /// begun, and stops the daemons. Inside of a callback the call does not wait until the daemons have
+    /// ended. The memory is freed when no Python object of the machine, such as a page or a buffer, is left.
     /// Closing again is no error.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.0.close(py)
@@ -152,8 +153,8 @@ impl Machine {
         self.0.machine.memory().is_backed()
     }
 
-    /// Binds the calling thread to a CPU for a ``with`` block. Unbound threads are given CPUs in the order of
-    /// their first calls.
+    /// Returns a context manager that binds the thread which enters it to a CPU, until the end of the
+    /// ``with`` block. Threads that are not bound get CPUs in the order of their first calls.
     ///
     /// Args:
     ///     number: the number of the CPU, from 0.
@@ -209,20 +210,23 @@ impl Machine {
     ///
     /// Args:
     ///     pages: the tokens and pages to move.
-    ///     get_new_page: called with the old `Page` before each page moves. It returns a node, a fresh
-    ///         reference from `alloc`, or ``None``, which ends the migration with ENOMEM. The migration may
-    ///         hold the locks of other pages during the call, so calls that could wait for a page are
-    ///         refused inside of it.
+    ///     get_new_page: called with the old `Page` before each attempt to move it. Returns a node, a fresh
+    ///         reference from `alloc`, or ``None``, which ends the migration with ENOMEM, except for a large
+    ///         page that can be split: its parts are tried then. The migration may hold the locks of other
+    ///         pages during the call, so calls that could wait for a page are refused inside of it.
     ///     node: the node that all pages move to, instead of ``get_new_page``.
     ///     mode: the waits that the migration may make, as ``enum migrate_mode``.
     ///     reason: the reason that the tracepoint shows, as ``enum migrate_reason``.
     ///
-    /// An exception of ``get_new_page`` ends the migration as ``None`` does. The pages that did not move are
-    /// put back, then the exception is raised here.
+    /// After an exception of ``get_new_page`` the migration goes on as after ``None``, without further calls
+    /// of it. The pages that did not move are put back, then the exception is raised here.
     ///
     /// Raises:
-    ///     MisuseError: if a token was given back already, or a page belongs to another machine.
-    ///     TypeError: for neither or both of ``get_new_page`` and ``node``.
+    ///     KernelError: EINVAL for a node or a frame number that does not exist.
+    ///     MisuseError: if a token was given back already or is twice in the list, a page belongs to another
+    ///         machine, or the reference from ``get_new_page`` is not that of a fresh page of the same order.
+    ///     TypeError: for neither or both of ``get_new_page`` and ``node``, or for an item of the list or an
+    ///         answer of ``get_new_page`` that is of another type.
     ///     ValueError: if there is no such mode or reason.
     #[pyo3(signature = (pages, get_new_page=None, *, node=None, mode="sync", reason="syscall"))]
     fn migrate_pages<'py>(
@@ -244,18 +248,21 @@ impl Machine {
         migrate::migrate_pages(py, &self.0, pages, target, mode, reason)
     }
 
-    /// Reclaims a list of isolated pages (shrink_folio_list) and returns a `Reclaimed`: the numbers of
-    /// pages demoted and freed. The list holds `Isolated` tokens, which are spent, or pages (`Page` or
-    /// frame number) that the call isolates itself. With ``demote_to`` pages are first demoted to that
-    /// node, where it has frames. Pages that were neither demoted nor freed are put back.
+    /// Reclaims a list of isolated pages, whatever their recent use (shrink_folio_list), and returns a
+    /// `Reclaimed`: the numbers of pages demoted and freed. The list holds `Isolated` tokens, which are
+    /// spent, or pages (`Page` or frame number) that the call isolates itself; a page that it cannot isolate
+    /// is left out. With ``demote_to`` pages are first demoted to that node, as long as it has free frames.
+    /// Pages that were neither demoted nor freed are put back.
     ///
     /// Args:
     ///     pages: the tokens, pages and frame numbers.
     ///     demote_to: the number of the node that takes demoted pages; ``None`` for no demotion.
     ///
     /// Raises:
-    ///     KernelError: EINVAL for a node that does not exist.
-    ///     MisuseError: if a token was spent, or a page is movable: its content belongs to its owner.
+    ///     KernelError: EINVAL for a node or a frame number that does not exist.
+    ///     MisuseError: if a token was spent or is twice in the list, a page belongs to another machine, or a
+    ///         token is that of a movable page, whose content belongs to its owner.
+    ///     TypeError: for an item of the list that is of another type.
     #[pyo3(signature = (pages, *, demote_to=None))]
     fn reclaim_pages<'py>(
         &self,
@@ -275,7 +282,8 @@ impl Machine {
     }
 
     /// Creates a pool of movable pages. ``ops`` is the pages' owner: an object with the methods of
-    /// `MovableOps`, which a migration calls to isolate a page, move it and put it back.
+    /// `MovableOps`, which a migration calls to isolate a page, move it and put it back. Without ``ops`` the
+    /// pages may move at any time.
     ///
     /// Raises:
     ///     KernelError: ENOMEM if the machine has as many pools, files and mappings as it can have.
@@ -289,8 +297,10 @@ impl Machine {
     /// memory).
     ///
     /// Raises:
-    ///     KernelError: EINVAL for an empty file, EFBIG for a larger one than there can be, ENOMEM if the
-    ///         machine has as many files as it can have.
+    ///     KernelError: EINVAL for an empty file or a text that is no size, EFBIG for more than 64 GiB,
+    ///         ENOMEM for 16 TiB or more, or if the machine has as many pools, files and mappings as it can
+    ///         have.
+    ///     MemoryError: if the host has no memory for the file.
     ///     ValueError: if there is no such kind.
     #[pyo3(signature = (size, *, kind="disk"))]
     fn file(&self, py: Python<'_>, size: Size, kind: &str) -> PyResult<File> {
@@ -309,7 +319,7 @@ impl Machine {
     }
 
     /// Evicts the clean, unused pages of all files from the page cache (drop_caches). Returns the numbers of
-    /// pages evicted and kept.
+    /// pages evicted and kept, as `Evicted`.
     fn drop_caches<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let Evicted { evicted, kept } =
             self.0.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.drop_caches()))?;
@@ -319,7 +329,8 @@ impl Machine {
     /// Frees pages of a node that were not used lately, until ``pages`` are freed or all lists of the node
     /// were scanned (shrink_node). Returns the number of pages freed.
     ///
-    /// Dirty pages of disk files are not freed, and anonymous pages only if there is swap space.
+    /// Dirty pages of disk files are not freed. Anonymous pages and pages of memory files are freed only if
+    /// there is swap space, except anonymous pages that ``madvise("free")`` has given up.
     ///
     /// Args:
     ///     pages: the number of base pages to free.
@@ -349,8 +360,9 @@ impl Machine {
     /// Reads all swapped-out pages back, then removes the swap space.
     ///
     /// Raises:
-    ///     KernelError: EINVAL if there is no swap space; ENOMEM if memory has no room for its pages, and
-    ///         nothing has changed.
+    ///     KernelError: EINVAL if there is no swap space, EBUSY if another thread is removing it, ENOMEM if
+    ///         memory has no room for its pages, EIO if its device fails. After an error the swap space stays
+    ///         in use; some of its pages may be back in memory.
     fn swapoff(&self, py: Python<'_>) -> PyResult<()> {
         self.0.call(py, Waits::ForPageLocks, |shared| {
             shared.machine.swapoff()?;
@@ -366,98 +378,6 @@ impl Machine {
         let SwapUse { total, free } =
             self.0.call(py, Waits::Never, |shared| Ok(shared.machine.swap_use()))?;
         state::named(py, "SwapUse", (total, total - free))
-    }
-
-    /// Takes a frame out of use whose content can still be read (soft_offline_page). The content moves to
-    /// another frame, or is dropped if it can be read from disk again; no process is killed. ``page`` is a
-    /// `Page` or a frame number.
-    ///
-    /// Raises:
-    ///     KernelError: EBUSY, EIO or ENOMEM if the frame must stay in use. The page keeps its content, but
-    ///         a large page may have been split. Under profiles with ``poison=non_eagain`` (kernel 4.5), a
-    ///         frame whose page cannot move is poisoned all the same.
-    fn soft_offline_page(&self, py: Python<'_>, page: &Bound<'_, PyAny>) -> PyResult<()> {
-        let pfn = failure::frame(&self.0, page)?;
-        self.0.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.soft_offline_page(pfn)?))
-    }
-
-    /// Handles the failure of a frame whose content is lost (memory_failure). Returns the signals sent.
-    ///
-    /// A process that maps the page gets a `SigbusError` on its next access. If the page was dirty, a
-    /// `Signal` is sent at once to ``current``, the process whose access met the failure, and to processes
-    /// with ``early_kill``: see `AddressSpace.on_sigbus`.
-    ///
-    /// Args:
-    ///     page: the page, or the frame number of the frame that failed.
-    ///     current: the process whose access met the failure; ``None`` if no access met it.
-    ///
-    /// Raises:
-    ///     KernelError: EBUSY if the frame is still in use, EHWPOISON if it was poisoned before, ENXIO if it
-    ///         is offline. Profile fields change two answers: ``failure_again_tells`` that of a second
-    ///         failure, ``unsplit_failure`` that of a large page that cannot be split.
-    #[pyo3(signature = (page, *, current=None))]
-    fn memory_failure<'py>(
-        &self,
-        py: Python<'py>,
-        page: &Bound<'py, PyAny>,
-        current: Option<&Bound<'py, AddressSpace>>,
-    ) -> PyResult<Bound<'py, PyTuple>> {
-        let pfn = failure::frame(&self.0, page)?;
-        if current.is_some_and(|space| !space.get().shared.is(&self.0)) {
-            return Err(misuse("the address space belongs to another machine"));
-        }
-        failure::fail(py, &self.0, pfn, current.map(|space| &space.get().space))
-    }
-
-    /// Removes the poison from a frame and gives it back to the allocator (unpoison_memory). Poisoned
-    /// page-table entries stay poisoned.
-    ///
-    /// Args:
-    ///     page: the page, or the frame number of the poisoned frame.
-    ///
-    /// Raises:
-    ///     KernelError: EBUSY if the frame is not poisoned, or is still in use (under profiles without
-    ///         ``unpoison_refusal_told`` the call then does nothing); EIO if it is offline.
-    fn unpoison(&self, py: Python<'_>, page: &Bound<'_, PyAny>) -> PyResult<()> {
-        let pfn = failure::frame(&self.0, page)?;
-        self.0.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.unpoison_memory(pfn)?))
-    }
-
-    /// Makes frames fail, and returns the numbers of the frames poisoned. Give an ``address`` of a ``space``,
-    /// whose page is faulted in first (as MADV_SOFT_OFFLINE and MADV_HWPOISON do), or a ``rate``, the
-    /// probability with which each frame of the machine fails. ``hard`` failures lose the content.
-    ///
-    /// Args:
-    ///     space: the address space in which the page is found.
-    ///     address: a virtual address of ``space``, in bytes.
-    ///     rate: the probability with which each frame fails, from 0 to 1.
-    ///     seed: the seed of the choice of frames.
-    ///     hard: true if the content of the frames is lost.
-    ///
-    /// Raises:
-    ///     KernelError: if the page at the address could not be taken out of use. With a rate such frames are
-    ///         skipped.
-    #[pyo3(signature = (*, space=None, address=None, rate=None, seed=0, hard=false))]
-    fn strike(
-        &self,
-        py: Python<'_>,
-        space: Option<&Bound<'_, AddressSpace>>,
-        address: Option<u64>,
-        rate: Option<f64>,
-        seed: u64,
-        hard: bool,
-    ) -> PyResult<Vec<u32>> {
-        let what = if hard { Injection::Hwpoison } else { Injection::SoftOffline };
-        let target = match (space, address, rate) {
-            (Some(space), Some(_), None) if !space.get().shared.is(&self.0) => {
-                return Err(misuse("the address space belongs to another machine"));
-            }
-            (Some(space), Some(address), None) => failure::Target::Address(&space.get().space, address),
-            (None, None, Some(rate)) if (0.0..=1.0).contains(&rate) => failure::Target::Rate(rate, seed),
-            (None, None, Some(rate)) => return Err(input(format!("a rate is from 0 to 1, not {rate}"))),
-            _ => return Err(type_error("give a space and an address, or a rate")),
-        };
-        failure::strike(py, &self.0, target, what)
     }
 
     /// Makes one step of the machine's work fail on purpose: returns a `Fault`, which can strike while its
@@ -478,12 +398,6 @@ impl Machine {
         Fault::new(py, &self.0, kind, at, times)
     }
 
-    /// The number of poisoned frames (HardwareCorrupted in /proc/meminfo, there in kB).
-    #[getter]
-    fn num_poisoned_pages(&self, py: Python<'_>) -> PyResult<i64> {
-        self.0.call(py, Waits::Never, |shared| Ok(shared.machine.num_poisoned_pages()))
-    }
-
     /// The address spaces that have not exited.
     #[getter]
     fn address_spaces<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
@@ -491,14 +405,17 @@ impl Machine {
         space::all(py, &self.0)
     }
 
-    /// The states of many pages: an array of ``PAGE_STATE``, one record for each frame number. Each page is
-    /// read on its own, so the array is no snapshot of the machine.
+    /// The states of many pages: an array of dtype ``PAGE_STATE`` and shape (pfns,), one record for each
+    /// frame number. Each page is read on its own, so the array is no snapshot of the machine.
     ///
     /// Args:
-    ///     pfns: the frame numbers, an array of integers.
+    ///     pfns: the frame numbers, a one-dimensional array of integers.
     ///
     /// Raises:
     ///     KernelError: EINVAL if the machine has no such frame.
+    ///     MemoryError: if the host has no memory for the array.
+    ///     TypeError: if the numbers are no integers.
+    ///     ValueError: if they do not have one dimension.
     fn page_states<'py>(&self, py: Python<'py>, pfns: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let pfns = array::integers("pfns", pfns, None)?;
         let states = self.0.call(py, Waits::Never, |shared| {
@@ -532,7 +449,8 @@ impl Machine {
         })
     }
 
-    /// The counters of the machine, or of one node, under the kernel's names.
+    /// The counters of the machine, or of one node, under the kernel's names (/proc/vmstat). Pages are
+    /// counted in base pages. Events belong to no node, and are counters of the machine only.
     ///
     /// Args:
     ///     node: the number of the node; ``None`` for the whole machine.
@@ -560,7 +478,11 @@ impl Machine {
     /// findings, empty if there is no error.
     ///
     /// Raises:
-    ///     KernelError: EBUSY if other threads' calls do not end in time.
+    ///     KernelError: EBUSY if within a second other threads' calls do not end, or other threads do not
+    ///         give back the page locks that they hold.
+    ///     MemoryError: if the host has no memory for the audit.
+    ///     MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+    ///         callback.
     fn audit(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let findings = self.0.call_alone(py, |shared| Ok(shared.machine.try_audit(&shared.ledger)?))?;
         let values = py.import("mmcore._state")?;

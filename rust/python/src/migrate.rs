@@ -115,7 +115,8 @@ impl Target<'_> {
         Ok(fresh(self.shared, src, node))
     }
 
-    /// Spends the reference, which belongs to the migration afterwards.
+    /// Spends a reference to a fresh page as large as the source. The reference belongs to the migration
+    /// afterwards.
     fn take_reference(&self, src: Pfn, reference: &PageRef) -> PyResult<Pfn> {
         let held = reference.held();
         if !held.shared.is(self.shared) {
@@ -152,7 +153,7 @@ fn no_node(node: usize) -> Error {
     Error::new(Errno::EINVAL, format!("no node {node}"))
 }
 
-/// Allocates a page on a node, of the order of the source.
+/// Allocates a page on a node, as large as the source. `None` if the node has no such block.
 fn fresh(shared: &Shared, src: Pfn, node: usize) -> Option<Pfn> {
     shared.machine.alloc_pages(node, shared.machine.frames()[src].order()).ok()
 }
@@ -163,7 +164,7 @@ fn items(py: Python<'_>, shared: &MachineRef, pages: &Bound<'_, PyAny>) -> PyRes
     let mut tokens = HashSet::new();
     let foreign = || misuse("the page belongs to another machine");
     for (number, page) in pages.try_iter()?.enumerate() {
-        // A list runs no Python code between two items, where signals would be handled.
+        // A list runs no Python code between two items, so no signal would be handled during a long one.
         if number % SIGNALS_EACH == 0 {
             py.check_signals()?;
         }

@@ -40,12 +40,12 @@ impl FromPyObject<'_, '_> for NodeSizes {
     type Error = PyErr;
 
     fn extract(sizes: Borrowed<'_, '_, PyAny>) -> PyResult<NodeSizes> {
-        // The words of PyO3 name traits of Rust and Python, not the values that a user has to write.
         let py = sizes.py();
         // The command line and `compare` take one text with commas.
         if let Ok(text) = sizes.extract::<String>() {
             return Ok(NodeSizes(text.split(',').map(|size| NodeSize::Text(size.trim().into())).collect()));
         }
+        // PyO3's own message would name types of Rust and Python, not the values that a user has to write.
         let list = sizes.extract().map_err(|error: PyErr| {
             let is_wrong =
                 error.is_instance_of::<PyTypeError>(py) || error.is_instance_of::<PyOverflowError>(py);
@@ -130,9 +130,10 @@ impl Node {
         hotplug::blocks(py, &self.shared, self.number)
     }
 
-    /// Grows or shrinks the node's pool of huge pages to ``count`` pages of ``size`` (``"2MiB"`` or bytes),
-    /// as far as there is memory, and returns the number of pages in the pool. Pages above 4 MiB are ranges
-    /// that are emptied for the pool: their pages move to other frames.
+    /// Grows or shrinks the node's pool of huge pages to ``count`` pages of ``size`` (``"2MiB"``, the
+    /// default, or bytes; rounded up to whole base pages), as far as there is memory (a write to
+    /// nr_hugepages). Returns the number of pages in the pool. A page above 4 MiB is a range of frames that
+    /// is emptied for the pool: the pages in the range move to other frames.
     ///
     /// Raises:
     ///     InputError: if ``size`` is a text that is no size, or a number of 16 TiB or more.

@@ -22,8 +22,9 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<ExploredPage>()
 }
 
-/// A page of an explored program, as an owner's callback sees it. It holds no reference. The state is that of
-/// the callback's step. After the callback the content can be neither read nor written, and no reference put.
+/// A page of an explored program, as an owner's callback sees it. It holds no reference. Its state is that at
+/// the step in which the callback runs. After the callback the content can be neither read nor written, and
+/// no reference can be put.
 #[pyclass(frozen, module = "mmcore.handles")]
 pub(crate) struct ExploredPage {
     pfn: Pfn,
@@ -144,7 +145,8 @@ impl ExploredPage {
         (0..WORDS).try_for_each(|word| self.write(word, source.read(word)?))
     }
 
-    /// Puts a reference of the owner as soon as the callback returns.
+    /// Puts a reference of the owner as soon as the callback returns or refuses by an `OSError`. No reference
+    /// is put after any other exception.
     ///
     /// Raises:
     ///     MisuseError: after the callback.
@@ -174,8 +176,8 @@ impl ExploredPage {
 }
 
 /// The exception by which an owner has ended the user's call of the explorer: `KeyboardInterrupt`,
-/// `SystemExit` or another one that is no `Exception`. An `OSError` from `isolate` or `migrate` is a refusal.
-/// Any other exception is a bug of the owner, which the search reports.
+/// `SystemExit` or another exception that is no `Exception`. An `OSError` from `isolate` or `migrate` is a
+/// refusal and ends nothing. Any other exception is a bug of the owner, which the search reports.
 #[derive(Default)]
 pub(crate) struct Ended(Mutex<Option<PyErr>>);
 
@@ -264,7 +266,7 @@ fn exception_line(py: Python<'_>, raised: &PyErr) -> String {
     if line.is_empty() { class } else { format!("{class}: {line}") }
 }
 
-/// The copy of an owner that belongs to one machine of the explorer.
+/// The copies of an owner that belong to one machine of the explorer.
 struct PythonCallbacks {
     /// The owner of the present schedule; `None` if it could not be copied.
     live: Mutex<Option<Py<PyAny>>>,

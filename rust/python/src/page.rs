@@ -133,13 +133,14 @@ impl Page {
 
     /// Takes a pin, as a device does: 1024 references, or 1 in kernels without counted pins (profile field
     /// ``pins``). The page cannot move until the pin is given back. A buffer over the pin,
-    /// ``memoryview(pin)``, shows the page's bytes. Waits while the page is migrating.
+    /// ``memoryview(pin)``, shows the page's bytes. The call waits while a migration or another operation has
+    /// the page locked; a page lock that a handle holds is no obstacle.
     ///
     /// Raises:
     ///     KernelError: EBUSY if the frame is free or frozen, or if the page moved or was freed during the
     ///         call; ENOMEM if the count is at its limit.
-    ///     MisuseError: if the page is locked and the call is made inside of a callback. A callback runs
-    ///         under page locks; a wait for one more could be a wait for its own.
+    ///     MisuseError: if the call would have to wait and is made inside of a callback. A callback runs
+    ///         under page locks, and the awaited lock may be one of them.
     fn pin(&self, py: Python<'_>) -> PyResult<Pin> {
         let (pfn, began) = (self.number, Instant::now());
         let try_it = |shared: &Shared| match shared.try_pin(pfn) {

@@ -1,4 +1,4 @@
-//! List policies on a trace.
+//! Replays of a trace over a memory with a replacement policy.
 
 use crate::array;
 use crate::errors::misuse;
@@ -27,7 +27,10 @@ const _: () = assert!(align_of::<PolicyReplay>() <= 16);
 
 #[pymethods]
 impl PolicyReplay {
-    /// `requests` are page numbers below `footprint`; the first `warm_up` requests are not counted.
+    /// Makes an empty memory of `size` pages with the policy of the profile. `requests` are page numbers
+    /// below `footprint`; the first `warm_up` of them are replayed, but not counted.
+    ///
+    /// `ValueError` for a page number that is not below `footprint`, and for a memory or trace without pages.
     #[new]
     #[pyo3(signature = (profile, requests, footprint, size, warm_up, /))]
     fn new(

@@ -23,11 +23,13 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 
 /// An owner in Python: an object with the methods of `mmcore.handles.MovableOps`.
 ///
-/// During a callback the thread attaches while it holds page locks only. Threads that wait for page locks are
-/// detached, so neither waits for the other. An exception of a callback is a refusal. If it is no `OSError`
-/// it is also reported through `sys.unraisablehook`; if it is no `Exception` (`KeyboardInterrupt`), the call
-/// that led to the callback raises it, and the owner is asked about no other page. It is still told of the
-/// pages that it gets back.
+/// A thread attaches to the interpreter for a callback while it holds page locks and the gate. Threads that
+/// wait for these are detached, so no two threads wait for each other.
+///
+/// An exception of `isolate` or `migrate` is a refusal. An exception of any callback is also reported through
+/// `sys.unraisablehook`, except an `OSError` that refuses. An exception that is no `Exception`, such as
+/// `KeyboardInterrupt`, is not reported: the call that led to the callback raises it and asks the owner
+/// nothing more. The owner is still told of pages that are put back or released.
 pub(crate) struct PythonOwner {
     machine: WeakMachine,
     /// The owner's number in the machine's table of owners.
@@ -48,8 +50,8 @@ impl fmt::Debug for PythonOwner {
 }
 
 impl PythonOwner {
-    /// Calls a method with pages and perhaps a word. `None` if the owner no longer exists, or the interpreter
-    /// has ended.
+    /// Calls a method with pages and perhaps a word, and passes the result or the exception to `answer`.
+    /// `None` if the owner no longer exists, or the interpreter has ended.
     fn ask<T>(
         &self,
         method: &str,
@@ -76,7 +78,7 @@ impl PythonOwner {
         in_callback(|| Python::try_attach(ask))?
     }
 
-    /// Calls a method whose result is ignored. An exception is reported.
+    /// Calls a method and ignores its result. An exception is handled by [`report`].
     fn tell(&self, method: &str, pfn: Pfn) {
         let _ = self.ask(method, &[pfn], None, |returned, methods| {
             if let Err(raised) = returned {
@@ -150,12 +152,12 @@ impl PoolOwner for PythonOwner {
 /// The errno with which an `OSError` of a callback refuses.
 pub(crate) fn refusal(py: Python<'_>, raised: &PyErr) -> Errno {
     let errno = raised.value(py).getattr("errno").and_then(|errno| errno.extract::<i32>());
-    // An exception without an errno is a refusal by its class alone.
+    // Without an errno the class of the exception decides: `BlockingIOError` means `EAGAIN`.
     let again = raised.is_instance_of::<PyBlockingIOError>(py);
     errno.map_or(if again { Errno::EAGAIN } else { Errno::EBUSY }, Errno)
 }
 
-/// The frames of which an owner keeps account; `None` if it keeps none.
+/// The frames of the pages that an owner's `held` has returned; `None` if the owner keeps no account.
 pub(crate) fn accounted(pages: &Bound<'_, PyAny>) -> PyResult<Option<Vec<Pfn>>> {
     if pages.is_none() {
         return Ok(None);
@@ -241,7 +243,8 @@ impl PagePool {
     ///
     /// Raises:
     ///     KernelError: EINVAL if the pool has no page of that number.
-    ///     MisuseError: if this thread holds the page's lock, for which the call would wait.
+    ///     MisuseError: if the call would wait for the page's lock, and this thread holds that lock or is
+    ///         inside of a callback.
     fn release(&self, py: Python<'_>, number: u32) -> PyResult<()> {
         let pfn = self.pfn(py, number)?;
         let looks = self.shared.machine.put_looks();

@@ -19,8 +19,9 @@ use std::time::Instant;
 pub(crate) struct Background(Mutex<Option<Daemons<Chosen>>>);
 
 impl Background {
-    /// Starts the daemons, unless they run. `may` is asked under the lock under which daemons are stopped:
-    /// daemons that were started after their machine was closed would never be stopped.
+    /// Starts the daemons, unless they run. `may` says whether the machine is still open. It is called under
+    /// the lock that `tell_to_end` takes, too. Without the lock, a `close` between the question and the start
+    /// would find no daemons, and those that start afterwards would never be stopped.
     fn start(
         &self,
         machine: &Arc<machine::Machine<Chosen>>,
@@ -28,7 +29,8 @@ impl Background {
         may: impl FnOnce() -> bool,
     ) -> Result<(), Refusal> {
         let gate = Arc::clone(gate);
-        // An audit has the gate alone, so each piece of work is a call of its own.
+        // Each piece of a daemon's work enters the gate as a call does, and leaves it at its end. Between two
+        // pieces an audit can have the gate alone.
         let around: Surroundings = Arc::new(move |work| {
             let done = {
                 let _inside = gate.read_recursive();
@@ -47,7 +49,7 @@ impl Background {
         if !may() {
             return Err(Refusal::misuse("this machine is closed"));
         }
-        // Daemons that were told to end do so by themselves, beside the new ones.
+        // Daemons that were told to end still do so by themselves while the new ones run.
         if let Some(ending) = daemons.take_if(|daemons| daemons.are_ending()) {
             ending.leave();
         }
@@ -141,8 +143,10 @@ impl Machine {
     }
 
     /// Makes one run of a node's reclaiming daemon for blocks of 2**``order`` frames (balance_pgdat): frees
-    /// pages that were not used lately, until the node's free frames reach its high watermark. Returns the
-    /// number of pages freed. `start_daemons` runs it whenever an allocation needs it.
+    /// pages that were not used lately, until the node has such a block free above its high watermark, or a
+    /// round has freed nothing. Once twice the block is freed, the run leaves the block to compaction and
+    /// stops at the high watermark. Returns the number of pages freed. The daemons that `start_daemons`
+    /// starts make such a run whenever an allocation wakes them.
     ///
     /// Args:
     ///     order: the size of the wanted blocks, as a power of two of frames.
@@ -159,9 +163,9 @@ impl Machine {
     }
 
     /// Starts the daemons of all nodes as threads: ``kswapd`` reclaims when allocations find little free
-    /// memory, ``kcompactd`` compacts for large blocks and, every half a second, if the memory is too
-    /// fragmented for the `compaction_proactiveness`. They stop when the machine is closed. Does nothing if
-    /// they run.
+    /// memory. ``kcompactd`` compacts for large blocks; every half a second it also checks whether the node
+    /// is more fragmented than `compaction_proactiveness` allows, and compacts then. The daemons stop when
+    /// the machine is closed. The call does nothing if they run.
     ///
     /// Raises:
     ///     KernelError: EAGAIN if fewer than two threads a node can start; no daemon runs then.
@@ -171,11 +175,12 @@ impl Machine {
         })
     }
 
-    /// Stops the daemons and waits for their ends. Does nothing if they do not run. A daemon may wait for a
-    /// page lock, so the call waits for those that other threads hold.
+    /// Stops the daemons and waits until they have ended. Does nothing if they do not run. A daemon may wait
+    /// for a page lock, so the call first waits until other threads' handles hold none.
     ///
     /// Raises:
-    ///     MisuseError: if this thread holds a page lock, or is inside of a callback.
+    ///     MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+    ///         callback.
     fn stop_daemons(&self, py: Python<'_>) -> PyResult<()> {
         self.0.call(py, Waits::ForPageLocks, |shared| {
             shared.background.tell_to_end();

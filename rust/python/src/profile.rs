@@ -28,7 +28,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 pub(crate) struct Profile(pub Choices);
 
 impl Profile {
-    /// Returns the choices with the fields set that the keyword arguments name.
+    /// Returns the choices with the given fields replaced.
     pub fn with_fields(mut choices: Choices, fields: Option<&Bound<'_, PyDict>>) -> PyResult<Choices> {
         let Some(fields) = fields else { return Ok(choices) };
         for (field, value) in fields {

@@ -12,8 +12,9 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(program_operations, module)?)
 }
 
-/// The most bytes of memory that parsing and printing take for each byte of a program's text. A text of
-/// `sync` alone, the shortest operation, takes the most: it has the most operations for its length.
+/// The most bytes of memory that parsing and printing take for each byte of a program's text. A text that
+/// consists of `sync` lines takes the most: `sync` is the shortest operation, so no other text has as many
+/// operations for its length.
 const PARSED: usize = 128;
 
 /// Parses the text of a program and returns the program as JSON.

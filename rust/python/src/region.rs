@@ -27,8 +27,9 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Region>()
 }
 
-/// A mapped range of addresses, from `AddressSpace.mmap`. Indices and slices are in bytes, read and written
-/// through the page table as the process would; numbers in the methods count pages.
+/// A mapped range of addresses, from `AddressSpace.mmap`. Indices and slices count bytes, which are read and
+/// written through the page table as the process would. In the methods ``number``, ``start`` and ``stop``
+/// count pages.
 #[pyclass(frozen, module = "mmcore")]
 pub(crate) struct Region {
     pub shared: MachineRef,
@@ -87,7 +88,8 @@ impl Region {
         Err(PyIndexError::new_err(format!("no byte {number}: the region has {bytes}")))
     }
 
-    /// The error of an access to bytes from `offset` on; for a poisoned frame with the page's address.
+    /// The refusal for an access to `len` bytes from `offset` on that failed. For a poisoned frame it is a
+    /// SIGBUS with the address of the first poisoned page among them.
     fn refused(&self, shared: &Shared, error: Error, offset: u64, len: usize) -> Refusal {
         if error.errno != Errno::EHWPOISON {
             return error.into();
@@ -156,7 +158,7 @@ impl Region {
         Some(File { shared: self.shared.share(py), file })
     }
 
-    /// The addresses of the pages, as an array.
+    /// The addresses of the pages in bytes, as an array of uint64 and shape (pages,).
     fn addresses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let first = self.area.address(0);
         py.import("numpy")?.call_method1("arange", (first, first + self.bytes(), PAGE_SIZE, "uint64"))
@@ -168,8 +170,10 @@ impl Region {
     ///     number: the number of the page within the region, from 0.
     ///
     /// Raises:
-    ///     KernelError: ENOENT if no frame is mapped there. The first write maps one; while a migration moves
-    ///         the page, none is mapped for a moment.
+    ///     IndexError: if the region has no such page.
+    ///     KernelError: ENOENT if no frame is mapped there. The first store maps one, and in a file's mapping
+    ///         the first load. While a migration moves the page, and while the page is swapped out, no frame
+    ///         is mapped.
     #[pyo3(signature = (number=0))]
     fn page(&self, py: Python<'_>, number: i64) -> PyResult<Page> {
         let index = self.index(number)?;
@@ -192,7 +196,8 @@ impl Region {
     ///     write: true for a store, false for a load.
     ///
     /// Raises:
-    ///     KernelError: EFAULT if nothing is mapped there, ENOMEM without a free frame.
+    ///     KernelError: EFAULT if nothing is mapped there, ENOMEM without a free frame, EIO if the disk or
+    ///         the swap space fails.
     ///     SigbusError: EHWPOISON for a bad frame.
     ///     IndexError: if the region has no such page.
     #[pyo3(signature = (number=0, *, write=true))]
@@ -205,18 +210,21 @@ impl Region {
         })
     }
 
-    /// Pins a page as ``pin_user_pages`` does with FOLL_LONGTERM. The page is faulted in first; set ``write``
-    /// if the holder will write. A page on a node for movable pages first moves to another node.
+    /// Pins a page as ``pin_user_pages`` does with FOLL_LONGTERM. The page is faulted in first. In memory for
+    /// movable pages only, the page then moves to another node before it is pinned (except under profiles
+    /// without ``longterm_moves``).
     ///
     /// Args:
     ///     number: the number of the page within the region, from 0.
     ///     write: true if the holder will write to the page.
     ///
     /// Raises:
+    ///     IndexError: if the region has no such page.
     ///     KernelError: EFAULT if nothing is mapped there or the frame is bad; ENOMEM without a frame to
-    ///         fault the page in, or to move it to; EAGAIN if other threads had the page isolated at each
-    ///         attempt; EFAULT or EOPNOTSUPP, by the kernel's version, to write to a shared mapping of a
-    ///         disk's file.
+    ///         fault the page in, if the page cannot move to another node, or if its count is at the limit;
+    ///         EAGAIN if other threads had the page isolated at each attempt; EIO if the disk or the swap
+    ///         space fails; EFAULT or EOPNOTSUPP, by the kernel's version, for a pin for writing of a shared
+    ///         mapping of a disk's file.
     #[pyo3(signature = (number=0, *, write=true))]
     fn pin(&self, py: Python<'_>, number: i64, write: bool) -> PyResult<Pin> {
         let index = self.index(number)?;
@@ -240,7 +248,8 @@ impl Region {
     ///
     /// Raises:
     ///     KernelError: EFAULT if part of the bytes is outside of the region or unmapped, ENOMEM without a
-    ///         frame.
+    ///         frame, EIO if the disk or the swap space fails.
+    ///     MemoryError: if the host has no memory for a copy of the bytes.
     ///     SigbusError: if a frame is poisoned.
     ///     TypeError: if the buffer is read-only.
     #[pyo3(signature = (buffer, *, offset=0))]
@@ -252,11 +261,11 @@ impl Region {
     }
 
     /// Writes the dirty pages from ``start`` up to ``stop`` of a shared file mapping to disk (msync with
-    /// MS_SYNC), all by default. Returns the number of pages written.
+    /// MS_SYNC), all by default. Returns the number of pages written: 0 for other memory.
     ///
     /// Raises:
-    ///     KernelError: EIO, once, if dirty data was lost with a failed frame; ENOMEM if part of the range is
-    ///         not mapped.
+    ///     KernelError: EIO, once, if dirty data was lost with a failed frame or a failed write; EBADF if the
+    ///         file was removed; ENOMEM if part of the range is not mapped.
     #[pyo3(signature = (start=0, stop=None))]
     fn msync(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<u32> {
         let pages = self.range(start, stop);
@@ -272,8 +281,10 @@ impl Region {
     ///     stop: the number of the page behind the last one; ``None`` for the end of the region.
     ///
     /// Raises:
-    ///     KernelError: EINVAL for a range beyond the region, for locked memory (except ``"willneed"``), and
-    ///         for ``"free"`` of a file's memory; ENOMEM if part of the range is not mapped.
+    ///     KernelError: EINVAL for a range that is empty or beyond the region, for locked memory (except
+    ///         ``"willneed"``), and for ``"free"`` of a file's memory; ENOMEM if part of the range is not
+    ///         mapped. The parts before the error are done, and those after a hole too.
+    ///     ValueError: if there is no such advice.
     #[pyo3(signature = (advice, start=0, stop=None))]
     fn madvise(&self, py: Python<'_>, advice: &str, start: u32, stop: Option<u32>) -> PyResult<()> {
         let advice = names::advice(advice)?;
@@ -287,8 +298,9 @@ impl Region {
     /// faulted in, and reclaim leaves locked pages alone.
     ///
     /// Raises:
-    ///     KernelError: EINVAL for a range beyond the region; ENOMEM if part of the range is not mapped, or
-    ///         there is no free frame; EFAULT for a poisoned page.
+    ///     KernelError: EINVAL for a range that is empty or beyond the region; ENOMEM if part of the range is
+    ///         not mapped, or there is no free frame; EFAULT for a poisoned page; EIO if the disk or the swap
+    ///         space fails. Pages before the error may be locked.
     #[pyo3(signature = (start=0, stop=None))]
     fn mlock(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<()> {
         let pages = self.range(start, stop);
@@ -300,7 +312,8 @@ impl Region {
     /// them.
     ///
     /// Raises:
-    ///     KernelError: EINVAL for a range beyond the region, ENOMEM if part of the range is not mapped.
+    ///     KernelError: EINVAL for a range that is empty or beyond the region; ENOMEM if part of the range is
+    ///         not mapped: the pages before the hole are unlocked then.
     #[pyo3(signature = (start=0, stop=None))]
     fn munlock(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<()> {
         let pages = self.range(start, stop);
@@ -314,11 +327,13 @@ impl Region {
     /// Args:
     ///     move: move pages from other nodes to ``node``, if this process alone maps them.
     ///     move_all: move pages that other processes map, too.
-    ///     strict: fail if a page stays on another node.
+    ///     strict: fail if a page stays on another node (without a flag to move, only under profiles with
+    ///         ``mbind_strict_checks``).
     ///
     /// Raises:
     ///     KernelError: EIO if ``strict`` is set and a page stays on another node; EINVAL for a node that
-    ///         does not exist, or a range beyond the region; EFAULT if part of the range is not mapped.
+    ///         does not exist, or a range that is empty or beyond the region; EFAULT if part of the range is
+    ///         not mapped.
     #[pyo3(signature = (
         node, start=0, stop=None, *, preferred=false, r#move=false, move_all=false, strict=false
     ))]
@@ -346,7 +361,7 @@ impl Region {
     /// skipped.
     ///
     /// Raises:
-    ///     KernelError: EINVAL for a range beyond the region.
+    ///     KernelError: EINVAL for a range that is empty or beyond the region.
     #[pyo3(signature = (start=0, stop=None))]
     fn unmap(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<()> {
         let pages = self.range(start, stop);

@@ -10,9 +10,12 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(replay_program, module)?)
 }
 
-/// Runs a script and returns every step with the state that was visible after it. Each entry of `kernel`
-/// has the number of a step, a node, and a letter for each of its frames: those that the kernel itself
-/// uses from this step on.
+/// Runs a script and returns every step with the state that was visible after it, as JSON. Each entry of
+/// `kernel` tells which frames of a node the kernel itself uses from a step on. It has the number of the
+/// step, from 0, the number of the node, and one letter for each frame of the node: `.`, or for a frame of
+/// the kernel's own the letter of its kind.
+///
+/// `InputError` if the script or the machine line is not valid, or if the script has threads.
 #[pyfunction]
 #[pyo3(signature = (program, machine, kernel=vec![]))]
 fn replay_program(

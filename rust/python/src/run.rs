@@ -14,8 +14,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(stress_program, module)?)
 }
 
-/// Checks that the host can give this many bytes, or `MemoryError`. The code that runs next allocates them
-/// without a check, and a failure there would abort the process.
+/// Checks that the host can give this many bytes; `MemoryError` if it cannot. The code that runs next
+/// allocates them without a check, and a failure there would abort the process.
 pub(crate) fn room(bytes: usize) -> PyResult<()> {
     let mut probe: Vec<u8> = Vec::new();
     let no_memory = |_| PyMemoryError::new_err(format!("there is no memory for {bytes} bytes"));
@@ -66,7 +66,10 @@ fn report_or_raise<T: Serialize>(
     }
 }
 
-/// Runs a program once.
+/// Runs a program once and returns the report as JSON. `machine` is a machine line whose fields replace those
+/// of the program. Threads that make no progress for `patience` seconds are stopped.
+///
+/// `InputError` if the program or the machine line is not valid or cannot be run.
 #[pyfunction]
 fn run_program(py: Python<'_>, program: &str, machine: &str, patience: f64) -> PyResult<String> {
     let (program, by) = read(program, machine)?;
@@ -76,7 +79,8 @@ fn run_program(py: Python<'_>, program: &str, machine: &str, patience: f64) -> P
     report_or_raise(py, raised, report)
 }
 
-/// Runs a program again and again for `seconds`.
+/// Runs a program again and again on fresh machines, until a rule breaks or `seconds` have passed, and
+/// returns the report as JSON. The other arguments and the errors are those of `run_program`.
 #[pyfunction]
 fn stress_program(
     py: Python<'_>,

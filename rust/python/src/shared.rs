@@ -10,12 +10,12 @@
 //!
 //! # Locks
 //!
-//! No Python code runs while a lock of this crate is held: it could call the machine, and wait for a lock
-//! that its own thread holds. Python objects are therefore taken out of their table before they are used or
-//! dropped ([`HeldObjects`]), and the other tables hold no Python objects. Only the gate is held while the
-//! core makes callbacks: shared by a call, alone by an audit, whose callbacks may therefore not call the
-//! machine. The core holds page locks during a callback, too, so calls that could wait for them are refused
-//! inside of callbacks ([`Waits`]).
+//! No Python code runs while a lock of this crate other than the gate is held: the code could call the
+//! machine, and wait for a lock that its own thread holds. Python objects are therefore taken out of their
+//! table before they are used or dropped ([`HeldObjects`]), and the other tables hold no Python objects. The
+//! gate is held while the core makes callbacks. A call holds it shared, so its callbacks may make calls. An
+//! audit holds it alone, so its callbacks may not. The core holds page locks during a callback, too, so calls
+//! that could wait for them are refused inside of callbacks ([`Waits`]).
 //!
 //! # No deadlocks
 //!
@@ -26,8 +26,8 @@
 //!
 //! # Dropped handles and pools
 //!
-//! A finaliser sends the dropped handle to a list. The next call gives it back, before it checks
-//! whether it may wait, so that a dropped page lock does not block the thread that dropped it.
+//! A finaliser sends the dropped handle to a list. The next call first gives the handle back, and only then
+//! checks whether it may wait, so that a dropped page lock does not block the thread that dropped it.
 //! Dropped pools and devices are closed in the same way.
 
 mod arranged;
@@ -88,7 +88,7 @@ enum Dropped {
     Range(Range<Pfn>),
     /// A pool without a Python object.
     Pool(Arc<PagePool>),
-    /// A page of a pool, if no Python object has the page's number.
+    /// A page of a pool whose number no caller has got, because the call that added the page was interrupted.
     PoolPage(Arc<PagePool>, PoolPage),
     /// A pool of zsmalloc without a Python object.
     ZsPool(Arc<ZsPool>),
@@ -106,7 +106,7 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// False if the machine no longer receives objects.
+    /// Sends an object to the next call. False if the machine no longer receives objects.
     fn send(&self, dropped: Dropped) -> bool {
         // Counted before the send, so that the receiver never subtracts more than was added.
         // Relaxed: the count is a hint, and the channel orders the objects.
@@ -144,10 +144,10 @@ pub(crate) struct Shared {
     locks: Mutex<HashMap<Pfn, Option<ThreadId>>>,
     /// Writes to disk that have begun.
     writes: Mutex<HashMap<Pfn, OpenWrite>>,
-    /// The pages that fill nodes by a layout, by number; the numbers are never used again. `None` while a
-    /// call uses them ([`Lent`]).
+    /// The arrangements by number, and before them the last number given: no number is used twice. `None`
+    /// while a call uses the arrangement ([`Lent`]).
     arranged: Mutex<(u64, HashMap<u64, Option<Arranged>>)>,
-    /// Zram devices without a Python object that are the swap space.
+    /// Zram devices without a Python object that could not be reset, such as one that is the swap space.
     swapped_to: Mutex<Vec<Arc<Zram>>>,
     pub outbox: Arc<Outbox>,
     returned: Mutex<Receiver<Dropped>>,
@@ -204,9 +204,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Refuses further calls and waits until the daemons have ended. Inside of a callback it does not wait,
-    /// because the daemons may wait for the page locks of the callback's call. The memory is freed when the
-    /// last buffer over it is gone.
+    /// Refuses further calls, gives back the page locks and ends the writes of handles, and waits until the
+    /// daemons have ended. Inside of a callback it does not wait, because the daemons may wait for the page
+    /// locks of the callback's call. The memory is freed with the last Python object of the machine.
     pub fn close(&self, py: Python<'_>) -> PyResult<()> {
         // Release pairs with the Acquire in `alive`.
         self.closed.store(true, Ordering::Release);
@@ -221,7 +221,8 @@ impl Shared {
             shared.let_go_locks();
             Ok(())
         };
-        // A callback of an audit cannot enter. The locks are then given back when the machine is dropped.
+        // A callback of an audit cannot enter the gate, which the audit has. The locks are then given back
+        // when the machine is dropped.
         let unlocked = match self.is_within_audit() {
             true => Ok(()),
             false => self.enter(py, unlock, |_, ()| {}).map(drop),
@@ -264,7 +265,8 @@ impl Shared {
         self.locks.lock().get(&self.head(pfn)) == Some(&Some(std::thread::current().id()))
     }
 
-    /// Pins a page by its frame number. `EAGAIN` if the page may be migrating.
+    /// Pins a page by its frame number. `EAGAIN` if the page may be migrating: it is locked, and no handle
+    /// holds the lock.
     pub fn try_pin(&self, pfn: Pfn) -> Result<(), Error> {
         // A handle leaves the table before its lock is released. While a handle is in the table,
         // the page is locked, and no migration has it.
@@ -338,7 +340,7 @@ impl Shared {
     }
 
     /// Gives back a handle that has no Python object. A movable page goes back to its owner under the page
-    /// lock. If any thread holds the lock, this one included, a later call tries again.
+    /// lock. Inside of a callback, and if any thread holds the lock, this one included, a later call tries.
     pub fn give_back(&self, pfn: Pfn, handle: Handle) {
         if handle != Handle::IsolatedMovable {
             self.let_go(pfn, handle);
@@ -347,8 +349,9 @@ impl Shared {
         }
     }
 
-    /// Releases a page of a pool, if no Python object has the page's number. The pool may wait for the page
-    /// lock. Inside of a callback, and while a handle holds the lock, the page is left to a later call.
+    /// Releases a page of a pool whose number no caller has got. The pool may wait for the page lock, unless
+    /// the release design's puts look for an owner. Inside of a callback, and while a handle holds the lock,
+    /// such a page is left to a later call.
     pub fn release(&self, pool: &Arc<PagePool>, page: PoolPage) {
         // A page that was released already has no frame, and a pool does not release it again.
         let Ok(pfn) = pool.pfn(page) else { return };
@@ -356,7 +359,7 @@ impl Shared {
         if !self.machine.put_looks() && (is_in_callback() || locked) {
             self.outbox.send(Dropped::PoolPage(Arc::clone(pool), page));
         } else {
-            // The page may be released meanwhile by a thread that tries all numbers.
+            // A thread that guesses numbers may have released the page meanwhile. The error changes nothing.
             let _ = pool.release(&self.machine, page);
         }
     }
@@ -434,17 +437,19 @@ impl Shared {
         }
     }
 
-    /// Sends the device without a Python object that was the swap space to the next call.
+    /// Sends the devices that could not be reset to the next call, which tries once more: the swap space is
+    /// gone.
     pub fn swap_is_off(&self) {
         let devices = std::mem::take(&mut *self.swapped_to.lock());
         devices.into_iter().for_each(|device| _ = self.outbox.send(Dropped::Zram(device)));
     }
 
-    /// Gives back the dropped handles and closes the dropped pools.
+    /// Gives back the dropped handles and ranges, closes the dropped pools and devices, and drops the owners
+    /// of pools that have ended.
     fn give_back_dropped(&self, py: Python<'_>) -> PyResult<()> {
-        // Relaxed: a thread sees the handles that it dropped itself; those of other threads can
-        // wait. So can all of them while a signal handler looks at a page: its own call may hold the locks
-        // that giving them back takes.
+        // Relaxed: a thread sees the objects that it dropped itself; those of other threads can wait. All of
+        // them wait while a signal handler looks at a page: the call within which the handler runs may hold
+        // the locks that giving them back takes.
         let waiting = self.outbox.waiting.load(Ordering::Relaxed);
         if waiting == 0 || self.is_within_audit() || is_in_handler() {
             return Ok(());
@@ -498,7 +503,7 @@ impl Drop for Shared {
     }
 }
 
-/// Warns of a handle that was not given back.
+/// Issues a `ResourceWarning` for a handle or a range that was not given back, or a pool that stays.
 fn warn_of(what: &str) {
     Python::try_attach(|py| {
         // A finaliser may run while an exception is being raised.

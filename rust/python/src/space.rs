@@ -27,8 +27,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<AddressSpace>()
 }
 
-/// The memory of a process, from `Machine.address_space`. Python references do not keep it alive: it ends
-/// with `exit`, or when the machine is closed.
+/// The memory of a process, from `Machine.address_space`. It ends with `exit`, or when the machine is closed,
+/// and not when the last Python reference to it is gone.
 #[pyclass(frozen, module = "mmcore.handles")]
 pub(crate) struct AddressSpace {
     pub shared: MachineRef,
@@ -86,15 +86,17 @@ impl AddressSpace {
         self.space.id
     }
 
-    /// Maps memory. ``size`` is ``"16MiB"`` or bytes, rounded up to whole pages. The first access to a page
-    /// takes a frame of ``node``, or of another node if that has none.
+    /// Maps memory and returns the `Region`. ``size`` is ``"16MiB"`` or bytes, rounded up to whole pages. The
+    /// first store to a page, or the first load of a file's page, takes a frame of ``node``, or of another
+    /// node if that has none.
     ///
     /// Args:
     ///     size: the size of the region; by default the part of the file from ``offset`` to its end.
     ///     file: the file to map; anonymous memory by default.
     ///     offset: the first byte of the file to map, a multiple of 4,096.
     ///     private: stores go to private copies of the pages, and leave the file as it is.
-    ///     random: accesses are in no order (MADV_RANDOM), and do not count as use of the page.
+    ///     random: accesses are in no order (MADV_RANDOM), and do not count as use of the page (except under
+    ///         profiles with ``random_marks_accessed``).
     ///     order: for anonymous memory: faults allocate large pages of 2**order base pages where one fits.
     ///
     /// Raises:
@@ -131,7 +133,8 @@ impl AddressSpace {
             );
             return Err(input(why));
         }
-        // No file has as many pages as the largest number, so the core refuses that number.
+        // A page number that does not fit becomes the largest one. No file has so many pages, so the core
+        // refuses it.
         let first = u32::try_from(offset / PAGE_SIZE as u64).unwrap_or(u32::MAX);
         if file.is_some() && order != 0 {
             return Err(type_error("large pages are of anonymous memory: a mapping of a file has no order"));
@@ -184,8 +187,9 @@ impl AddressSpace {
     ///     MisuseError: if the call may wait for a page lock, and this thread holds one or is inside of a
     ///         callback.
     fn exit(&self, py: Python<'_>) -> PyResult<()> {
-        // A call of its own: the lock of the areas is not waited for while this thread is attached, because
-        // its holder may wait to attach, nor in a signal handler, whose own call may be the holder.
+        // The areas are read within a call of its own. A thread that waited for their lock while it is
+        // attached could wait for ever, because the holder of the lock may be waiting to attach. In a signal
+        // handler the holder may be the call within which the handler runs; there this call is refused.
         let maps_file = |area: &Arc<Area>| area.file().is_some();
         let maps_files =
             self.shared.call(py, Waits::Never, |_| Ok(self.space.areas.read().iter().any(maps_file)))?;
@@ -210,15 +214,16 @@ impl AddressSpace {
         Ok(pfn.map(|pfn| Page::new(py, &self.shared, pfn)))
     }
 
-    /// Moves the pages at ``addresses`` to ``nodes`` (one for each address, or one for all) as
-    /// ``move_pages(2)`` does. Returns the status of each page: its node, a negative errno, or `UNWRITTEN`
-    /// where the kernel does not write the entry.
+    /// Moves the pages at ``addresses`` (in bytes) to ``nodes`` (one for each address, or one for all) as
+    /// ``move_pages(2)`` does. Returns the status of each page, as an array of int32 and shape (addresses,):
+    /// its node, a negative errno, or `UNWRITTEN` where the kernel does not write the entry.
     ///
     /// ``move_all`` also moves pages that several processes map (MPOL_MF_MOVE_ALL).
     ///
     /// Raises:
     ///     KernelError: ENODEV for a node that does not exist or has no memory online, or ENOMEM if a node
     ///         has no free frame; pages before the failure may have moved.
+    ///     MemoryError: if the host has no memory for the list or the statuses; nothing has moved then.
     ///     TypeError: if addresses or nodes are no integers.
     ///     ValueError: if there are not as many nodes as addresses, or the values have more than one
     ///         dimension.
@@ -256,11 +261,13 @@ impl AddressSpace {
         array::filled(py, "int32", &statuses)
     }
 
-    /// Returns the node of the page at each of ``addresses``, or a negative errno, as ``move_pages(2)``
-    /// without nodes does.
+    /// Returns the node of the page at each of ``addresses`` (in bytes), or a negative errno, as
+    /// ``move_pages(2)`` without nodes does: an array of int32 and shape (addresses,).
     ///
     /// Raises:
     ///     MemoryError: if the host has no memory for the statuses.
+    ///     TypeError: if the addresses are no integers.
+    ///     ValueError: if they do not have one dimension.
     fn query_pages<'py>(
         &self,
         py: Python<'py>,
@@ -287,8 +294,9 @@ impl AddressSpace {
         })
     }
 
-    /// Handles a NUMA hint fault at an address, by a thread that runs on ``node``. If the policy allows, the
-    /// page migrates there, without waiting. Returns the node of the page afterwards.
+    /// Handles a NUMA hint fault at an address, by a thread that runs on ``node`` (do_numa_page). If the
+    /// policy allows, the page migrates to ``node``, without waiting. Returns the node of the page
+    /// afterwards.
     ///
     /// Args:
     ///     address: the virtual address, in bytes.
@@ -318,8 +326,12 @@ impl AddressSpace {
         })
     }
 
-    /// Calls ``handler`` with a `Signal` when the process is told of a lost page that it has not accessed.
-    /// ``None`` removes the handler. Without a handler such signals are ignored.
+    /// Calls ``handler`` with each `Signal` that a memory failure sends to the process: see
+    /// `Machine.memory_failure`. A later access to the lost page calls no handler, it raises `SigbusError`.
+    /// ``None`` removes the handler. Without a handler signals are ignored.
+    ///
+    /// Raises:
+    ///     TypeError: if ``handler`` is neither a callable nor ``None``.
     fn on_sigbus(&self, py: Python<'_>, handler: Option<Py<PyAny>>) -> PyResult<()> {
         self.shared.alive()?;
         if handler.as_ref().is_some_and(|handler| !handler.bind(py).is_callable()) {

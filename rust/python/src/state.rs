@@ -20,7 +20,7 @@ fn class<'py>(py: Python<'py>, cell: &PyOnceLock<Py<PyAny>>, name: &str) -> PyRe
     Ok(class.bind(py).clone())
 }
 
-/// A named tuple of `mmcore._state`.
+/// A new value of a named tuple of `mmcore._state`.
 pub(crate) fn named<'py>(
     py: Python<'py>,
     name: &str,
@@ -71,7 +71,7 @@ pub(crate) fn found(py: Python<'_>, shared: &Shared, pfn: Pfn) -> PyResult<Found
     Ok(Found { state: state.unbind(), text })
 }
 
-/// The bit of each flag in the records of `Machine.page_states`, by name.
+/// Adds `FLAGS`: by the name of each flag its bit in the records of `Machine.page_states`.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let flags = PyDict::new(module.py());
     for (name, flag) in Flags::all().iter_names() {

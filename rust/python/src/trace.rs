@@ -17,7 +17,7 @@ struct LackeyParser(Mutex<State>);
 enum State {
     Reading(Box<Lackey>),
     Read(Accesses),
-    /// `None` after an error or after `take`.
+    /// After an error or after `take`.
     Spent,
 }
 
@@ -28,7 +28,9 @@ impl LackeyParser {
         LackeyParser(Mutex::new(State::Reading(Box::default())))
     }
 
-    /// Parses the next chunk of the text. ValueError for a malformed line, which the message names.
+    /// Parses the next chunk of the text.
+    ///
+    /// `ValueError` for a malformed line, which the message names, and if the text has ended before.
     fn feed(&self, py: Python<'_>, chunk: &[u8]) -> PyResult<()> {
         py.detach(|| {
             let mut state = self.lock();
@@ -41,6 +43,8 @@ impl LackeyParser {
     }
 
     /// Ends the text and returns the number of accesses and the number of distinct pages.
+    ///
+    /// `ValueError` if the last line is malformed, or the text has ended before.
     fn finish(&self) -> PyResult<(usize, usize)> {
         let mut state = self.lock();
         let State::Reading(parser) = std::mem::replace(&mut *state, State::Spent) else {
@@ -52,7 +56,10 @@ impl LackeyParser {
         Ok(lengths)
     }
 
-    /// Fills arrays of the lengths that `finish` returned, and frees the trace.
+    /// Fills arrays of the lengths that `finish` returned, and frees the trace: for each access its page (as
+    /// an index) and 1 if it wrote, and for each distinct page its number (the address divided by 4,096).
+    ///
+    /// `ValueError` if the text has not ended, or the trace was taken before.
     fn take(
         &self,
         py: Python<'_>,

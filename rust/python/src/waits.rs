@@ -55,9 +55,9 @@ pub(crate) fn is_in_callback() -> bool {
     CALLBACKS.get() > 0
 }
 
-/// Handles an exception of a callback that is no answer. (An `OSError` is an answer, a refusal, in the
-/// callbacks that ask for one.) `KeyboardInterrupt`, `SystemExit` and other exceptions that are no
-/// `Exception` end the call; all others are reported through `sys.unraisablehook`.
+/// Handles an exception of a callback that is no answer. (In `isolate` and `migrate` an `OSError` is an
+/// answer: a refusal.) `KeyboardInterrupt`, `SystemExit` and other exceptions that are no `Exception` end the
+/// call; all others are reported through `sys.unraisablehook`, with `object` as their source.
 pub(crate) fn report(raised: PyErr, object: &Bound<'_, PyAny>) {
     let py = object.py();
     if raised.is_instance_of::<PyException>(py) {

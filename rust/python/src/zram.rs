@@ -22,8 +22,9 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Zram>()
 }
 
-/// Frees empty zspages that a migration kept from being freed. The objects are gone in any case, so a thread
-/// that must not wait for page locks leaves the rest to a later call. Ctrl-C during a wait comes out.
+/// Frees empty zspages that could not be freed at once, because one of their pages was locked. Their objects
+/// are gone in any case, so a thread that must not wait for page locks leaves the zspages to a later call.
+/// The exception of a signal handler (Ctrl-C) that ends a wait is raised.
 fn free_empty(py: Python<'_>, shared: &MachineRef, pool: &Pool) -> PyResult<()> {
     if !pool.has_work() {
         return Ok(());
@@ -87,11 +88,12 @@ impl ZsPool {
         self.shared.visit(&visit)
     }
 
-    /// Stores 1 to 4096 bytes, with frames of ``node`` or near it, and returns the handle of the object.
+    /// Stores 1 to 4096 bytes in frames of ``node``, or of another node if that has none (zs_malloc), and
+    /// returns the handle of the object.
     ///
     /// Args:
     ///     content: the bytes of the object, 1 to 4096.
-    ///     node: the number of the node that gives frames, or near which they are taken.
+    ///     node: the number of the node that gives frames first.
     ///
     /// Raises:
     ///     KernelError: ENOMEM if no frame is free; EINVAL for no bytes, or a closed pool; ENOSPC for too
@@ -158,8 +160,9 @@ impl ZsPool {
         pages(py, &self.shared, &self.pool)
     }
 
-    /// Closes the pool, which must have no object. It makes room for another pool or file. On kernels up to
-    /// 5.16 the call waits until no page of the pool is isolated.
+    /// Closes the pool, which must have no object, and makes room for another pool or file. Closing again is
+    /// no error. The call waits for page locks of the pool's pages; on kernels up to 5.16 also until no page
+    /// of the pool is isolated.
     ///
     /// Raises:
     ///     KernelError: EBUSY if there are objects, or another thread uses the pool.
@@ -236,17 +239,17 @@ impl Zram {
         self.shared.visit(&visit)
     }
 
-    /// Writes a block: 4096 bytes, compressed into frames of ``node`` or near it. After an error the block
-    /// has its old content.
+    /// Writes a block: 4096 bytes, compressed into frames of ``node``, or of another node if that has none
+    /// (zram_write_page). After an error the block has its old content, unless a reset has discarded it.
     ///
     /// Args:
     ///     block: the number of the block within the device, from 0.
     ///     content: the 4096 bytes of the block.
-    ///     node: the number of the node that gives frames, or near which they are taken.
+    ///     node: the number of the node that gives frames first.
     ///
     /// Raises:
     ///     KernelError: ENOMEM if no frame is free, or the pool would exceed the limit; EINVAL if the device
-    ///         has no such block, or was reset; EBUSY while another thread resets it;
+    ///         has no such block, or was reset or is being reset; EBUSY while the reset closes the pool;
     ///         ETXTBSY if the device is the swap space.
     ///     ValueError: if there are not 4096 bytes.
     #[pyo3(signature = (block, content, *, node=0))]
@@ -303,7 +306,7 @@ impl Zram {
         compact(py, &self.shared, self.device.pool())
     }
 
-    /// The counters of the file mm_stat, as a `ZramUse`.
+    /// The counters of the kernel's file mm_stat, as a `ZramUse`.
     #[getter]
     fn mm_stat<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let stat = self.shared.call(py, Waits::Never, |_| Ok(self.device.mm_stat()))?;
@@ -323,11 +326,12 @@ impl Zram {
         pages(py, &self.shared, self.device.pool())
     }
 
-    /// Discards all blocks and closes the device. It must not be the swap space. Waits as `ZsPool.close`
-    /// does.
+    /// Discards all blocks and closes the device, which must not be the swap space. Resetting again is no
+    /// error. Waits as `ZsPool.close` does.
     ///
     /// Raises:
-    ///     KernelError: EBUSY if the device is the swap space, or another thread uses it.
+    ///     KernelError: EBUSY if the device is the swap space or another thread resets it, with nothing
+    ///         changed; EBUSY if another thread uses it, when some or all blocks are discarded.
     fn reset(&self, py: Python<'_>) -> PyResult<()> {
         self.shared.call_again(py, Waits::ForPageLocks, |shared| Ok(self.device.reset(&shared.machine)?))
     }
@@ -366,12 +370,14 @@ impl Machine {
     }
 
     /// Creates a compressed block device of ``size`` (``"1MiB"`` or bytes, rounded up to whole pages), whose
-    /// pool may have ``limit`` bytes of the machine's frames. ``compressor`` is ``"lz4"``, by which each page
-    /// takes as many bytes as in the kernel, or ``"lz4_flex"``.
+    /// pool may have ``limit`` bytes of the machine's frames (rounded up to whole pages; without a limit by
+    /// default). ``compressor`` is ``"lz4"``, by which each page takes as many bytes as in the kernel, or
+    /// ``"lz4_flex"``.
     ///
     /// Raises:
-    ///     KernelError: EINVAL for a size of 0, or a machine that is not backed; ENOMEM if the machine has no
-    ///         room for another pool.
+    ///     KernelError: EINVAL for a size of 0 or above 1 TiB, for a text that is no size, or on a machine
+    ///         that is not backed; ENOMEM if the machine has no room for another pool.
+    ///     MemoryError: if the host has no memory for the table of blocks.
     ///     ValueError: if there is no such compressor.
     #[pyo3(signature = (size, *, compressor="lz4", limit=None))]
     fn zram(&self, py: Python<'_>, size: Size, compressor: &str, limit: Option<Size>) -> PyResult<Zram> {
@@ -383,8 +389,9 @@ impl Machine {
     /// device compresses the pages into frames of the machine itself.
     ///
     /// Raises:
-    ///     KernelError: EBUSY if there is a swap space already, EINVAL for a size of 0 or a device that
-    ///         was reset.
+    ///     KernelError: EBUSY if there is a swap space already; EINVAL for a size of 0 or of 1 TiB and more,
+    ///         a text that is no size, or a device that was reset.
+    ///     MemoryError: if the host has no memory for the swap space.
     ///     ValueError: if the device belongs to another machine.
     fn swapon(&self, py: Python<'_>, size: SwapSpace<'_>) -> PyResult<()> {
         let size = match size {

@@ -1,5 +1,6 @@
-//! The pages that fill nodes by a layout. A call that uses an arrangement takes it out of the table: looking
-//! at all pages takes long, and no lock may be held meanwhile.
+//! Arrangements: the pages with which `Machine.arrange` has filled a node by a layout. A call that uses an
+//! arrangement takes it out of the table: looking at all its pages takes long, and the table's lock must not
+//! be held meanwhile.
 
 use super::Shared;
 use crate::errors::Refusal;
@@ -8,7 +9,7 @@ use mmcore::error::Error;
 use mmcore::layout::Arranged;
 use std::time::Instant;
 
-/// An arrangement that a call has taken out of the table. It goes back there when this is dropped.
+/// An arrangement that a call has taken out of the table. Dropping this value puts it back there.
 pub(crate) struct Lent<'a> {
     shared: &'a Shared,
     number: u64,
@@ -49,8 +50,9 @@ impl Shared {
         number
     }
 
-    /// Takes an arrangement out of the table; `None` if it is closed. Waits a moment for another thread that
-    /// uses the arrangement, and fails as a wait in the core does if that takes longer.
+    /// Takes an arrangement out of the table; `None` if it is closed. Waits a moment ([`PATIENCE`]) for
+    /// another thread that uses the arrangement. If that takes longer, fails as an interrupted wait of the
+    /// core, so that [`Shared::call_again`] handles signals and calls again.
     pub fn lend_arranged(&self, number: u64) -> Result<Option<Lent<'_>>, Refusal> {
         let deadline = Instant::now() + PATIENCE;
         loop {

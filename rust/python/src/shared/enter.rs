@@ -1,10 +1,10 @@
 //! Entering the machine: the checks, the waits and the end of a call.
 //!
 //! A callback can raise an exception that ends its call, such as `KeyboardInterrupt`. The core knows
-//! nothing of it and completes the operation. A signal handler can raise one, too: it runs between two pages
-//! of a long operation, which then ends early. The call raises the exception and has no result.
-//! A handle in the result would have no Python object, so nobody could give it back. Therefore a
-//! call that takes something for its caller says how to undo it ([`Shared::take`]).
+//! nothing of the exception and completes the operation. A signal handler can raise one, too: the handler
+//! runs between two pages of a long operation, which then ends early. In both cases the call raises the
+//! exception and has no result. A handle in the result would have no Python object, so nobody could give it
+//! back. Therefore a call that takes something for its caller says how to undo it ([`Shared::take`]).
 
 use super::Shared;
 use crate::ending;
@@ -45,8 +45,8 @@ impl Shared {
         Ok(look(self))
     }
 
-    /// Runs a call: checks, detaches, enters the gate, runs `work`. The call takes nothing for its caller, or
-    /// makes no callback; other calls use [`Shared::take`].
+    /// Runs a call: checks, detaches, enters the gate, runs `work`. For calls that take nothing for their
+    /// caller, or that make no callback and cannot be interrupted; other calls use [`Shared::take`].
     pub fn call<T: Send>(
         &self,
         py: Python<'_>,
@@ -57,7 +57,7 @@ impl Shared {
     }
 
     /// Runs a call, as [`Shared::call`] does, that takes something for its caller, such as a handle. If a
-    /// callback was interrupted, `undo` gives it back, within the same call.
+    /// callback or a signal handler has ended the call, `undo` gives that back, within the same call.
     pub fn take<T: Send>(
         &self,
         py: Python<'_>,
@@ -100,8 +100,8 @@ impl Shared {
         }
     }
 
-    /// Runs `work` while no other call is inside. `EBUSY` if other calls do not end in time, or if page locks
-    /// are not given back.
+    /// Runs `work` while no other call is inside. `EBUSY` if within a second other calls do not end, or other
+    /// threads' handles do not give back their page locks.
     pub fn call_alone<T: Send>(
         &self,
         py: Python<'_>,
@@ -139,8 +139,8 @@ impl Shared {
         self.may_wait(py, waits, None)
     }
 
-    /// Detaches, enters the gate and runs `work`; `undo` as for [`Shared::take`]. While an audit has the
-    /// gate, signals are checked.
+    /// Detaches, enters the gate and runs `work`; `undo` as for [`Shared::take`]. While an audit keeps the
+    /// thread from entering, it checks for signals from time to time.
     pub(super) fn enter<T: Send>(
         &self,
         py: Python<'_>,
@@ -171,7 +171,8 @@ impl Shared {
         *self.auditor.lock() == Some(std::thread::current().id())
     }
 
-    /// Refuses to wait for the end of the audit whose callback this thread is inside of.
+    /// Refuses a wait for the gate inside of a callback of an audit: the audit has the gate, and would wait
+    /// for its own callback.
     fn not_within_audit(&self) -> PyResult<()> {
         match self.is_within_audit() {
             true => Err(misuse("an audit has the machine alone: a callback of it must not call the machine")),
@@ -188,8 +189,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Refuses a call that could wait for this thread's own handle. Waits for page locks that other threads'
-    /// handles hold; `EBUSY` if there is a deadline and it passes.
+    /// Refuses a call that could wait for this thread's own handle. Then waits until other threads' handles
+    /// hold no lock in the way of the call; `EBUSY` if there is a deadline and it passes.
     fn may_wait(&self, py: Python<'_>, waits: Waits, deadline: Option<Instant>) -> PyResult<()> {
         if waits == Waits::Never {
             return Ok(());
@@ -208,8 +209,9 @@ impl Shared {
         Ok(())
     }
 
-    /// True if another thread's handle holds a lock that such a call may wait for. The error is the reason
-    /// for a refusal, if this thread's own handle does.
+    /// True if a handle of another thread holds a page lock, or has begun a write, for which a call with
+    /// these waits may wait. If a handle of this thread does, the result is an error with the reason for the
+    /// refusal.
     fn in_the_way(&self, waits: Waits) -> Result<bool, String> {
         let me = Some(std::thread::current().id());
         let of_interest = |pfn: &Pfn| match waits {
@@ -235,7 +237,8 @@ impl Shared {
     }
 }
 
-/// Refuses calls of a signal handler that runs within a call: that call may hold the locks that they take.
+/// Refuses a call of a signal handler that runs within another call: the other call may hold the locks that
+/// this one would take.
 fn not_in_handler() -> PyResult<()> {
     match is_in_handler() {
         true => Err(misuse("a signal handler runs within a call of a machine: it must not call a machine")),
@@ -243,8 +246,8 @@ fn not_in_handler() -> PyResult<()> {
     }
 }
 
-/// Runs between two checks of a waiting thread: handles signals, and gives up when the interpreter ends,
-/// because the thread that is waited for may be stopped for ever.
+/// Runs between two checks of a waiting thread: handles signals. Once the interpreter has begun to end, a
+/// wait of more than a second is given up, because the thread that is waited for may be stopped for ever.
 pub(crate) fn look_up(py: Python<'_>, began: Instant) -> PyResult<()> {
     py.check_signals()?;
     if ending::has_begun() && began.elapsed() >= AUDIT_PATIENCE {

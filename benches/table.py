@@ -65,7 +65,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """True if the target is met, by the figure and not by its interval."""
+        """Whether the target is met, in words; the figure decides, not its interval."""
         if self.measured is None:
             return "not measured"
         if self.target is None:

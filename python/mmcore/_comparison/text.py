@@ -208,7 +208,7 @@ def _sentence(comparison: Figures, index: int) -> str:
     if not interval.usable:
         others = comparison.measurement.others
         wide = "its rounds differ too much"
-        if others is None or others >= BUSY:
+        if others is not None and others >= BUSY:
             wide = "this machine was too busy for its rounds"
         allows = f"which allows {ends}" if interval.known else "which have no interval"
         return f"{label}: inconclusive: {wide}, {allows}"

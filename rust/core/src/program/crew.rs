@@ -15,7 +15,7 @@ use crate::program::Op;
 use crate::release::Release;
 use crate::sync::{claim_thread_slot, stop_point, stoppable};
 use std::sync::Arc;
-// Threads of the host and their synchronisation. The core itself starts no threads.
+// The threads of a run wait for each other by means of the host. The explorer has a runner of its own.
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;

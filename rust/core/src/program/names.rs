@@ -92,6 +92,7 @@ mod tests {
             "map r0 anon 1\nunmap r0\nread r0",
             "fork c0\nthread A\n  move zero0 node=0 pid=c0\n  exit c0",
             "map r0 anon 1\nthread A\n  pin g0 r0 pipe\n  unpin g0\n  allocate p0\n  get p0+r0",
+            "swapon 4 zram\nget z0:0",
         ] {
             assert_eq!(checked(text), Ok(()), "{text}");
         }

@@ -391,6 +391,7 @@ impl Op {
             Op::Movable { owner, .. } => Some(owner.into()),
             Op::Allocate { page, .. } | Op::AllocRange { page, .. } => Some(page.into()),
             Op::ZsOpen { .. } | Op::ZramFill { .. } => Some(Store(0).into()),
+            Op::Swapon { ref options, .. } if options.contains(&SwapOption::Zram) => Some(Store(0).into()),
             _ => None,
         }
     }

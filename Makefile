@@ -20,6 +20,7 @@ STORMS := --test suite -- load_storm load_blocks call_storm --ignored --nocaptur
 ARGS   ?=
 # The commit that `make compare` builds and compares this one with.
 BASE   ?=
+AGAINST = $(if $(BASE),--against .make/base/.venv/bin/python)
 DESIGN ?= mine
 # The benchmarks of `rust/benches` that measure time, and which of all benchmarks `make bench` runs.
 TIMED  := migrate pages zram explorers
@@ -46,7 +47,7 @@ help: ## list the targets
 
 # Without ARGS the machine decides whether time can be judged, so its refusal is no failure of the target.
 compare: $(STAMP)/built $(if $(BASE),base) ## compare the designs, or this build with BASE=origin/main (ARGS="--load storm ...")
-	@$(BIN)/mmcore compare $(if $(BASE),--against .make/base/.venv/bin/python) $(ARGS) || \
+	@$(BIN)/mmcore compare $(AGAINST) $(ARGS) || \
 	  { code=$$?; [ $$code = 3 ] && [ -z "$(strip $(ARGS))" ] || exit $$code; \
 	  echo "make: time is not judged on this machine now (docs/compare.md, exit code 3); the work verdict holds"; }
 

@@ -65,7 +65,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """Whether the target is met, in words; the figure decides, not its interval."""
+        """Tells in words if the target is met. The figure decides, not its interval."""
         if self.measured is None:
             return "not measured"
         if self.target is None:

@@ -20,7 +20,10 @@ STORMS := --test suite -- load_storm load_blocks call_storm --ignored --nocaptur
 ARGS   ?=
 # The commit that `make compare` builds and compares this one with.
 BASE   ?=
-AGAINST = $(if $(BASE),--against .make/base/.venv/bin/python)
+AGAINST ?=
+ifneq ($(BASE),)
+AGAINST := --against .make/base/.venv/bin/python
+endif
 DESIGN ?= mine
 # The benchmarks of `rust/benches` that measure time, and which of all benchmarks `make bench` runs.
 TIMED  := migrate pages zram explorers

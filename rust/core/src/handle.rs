@@ -83,8 +83,9 @@ impl<R: Release> Machine<R> {
     /// A migration compares the count under the page lock, and may have done so before this pin's
     /// references were added. So a page whose lock is held is refused with `EAGAIN`: wait for the
     /// unlock, and call again. A frame from which its page has moved away is refused with `EBUSY`,
-    /// because nothing leads to it any more; so is a free or frozen page. `ENOMEM` at the limit of
-    /// the count.
+    /// because nothing leads to it any more; so is a free or frozen page. In kernels whose pins are plain
+    /// references a movable page is refused with `EBUSY` too: its migration compares no count. `ENOMEM` at
+    /// the limit of the count.
     pub fn hold_pin(&self, ledger: &Ledger, pfn: Pfn) -> Result<()> {
         self.pin_checked(ledger, pfn, false)
     }
@@ -120,6 +121,11 @@ impl<R: Release> Machine<R> {
         };
         if may_migrate() {
             return moving();
+        }
+        if self.pin_references() == 1 && self.frames[head].word().has(Flags::MOVABLE) {
+            let why =
+                "its owner moves the page whatever references it has: in this kernel a pin is one of them";
+            return Err(Error::at(Errno::EBUSY, pfn, Why::State(why.into())));
         }
         if self.can_be_found(head) || self.is_held(ledger, head) {
             return Ok(());

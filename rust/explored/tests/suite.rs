@@ -9,6 +9,7 @@ mod large;
 mod mutations;
 mod outcomes;
 mod pairs;
+mod pins;
 mod pressure;
 mod programs;
 mod progress;

@@ -5,8 +5,8 @@ use crate::common::{assert_clean, assert_clean_with};
 use mmcore::audit::{Handle, Ledger};
 use mmcore::calls::Call;
 use mmcore::machine::{Config, Machine};
-use mmcore::map::{AddressSpace, Area, FileKind, FileMap, PinKind};
-use mmcore::migrate::{Mode, NewPage, Outcome, Reason};
+use mmcore::map::{AddressSpace, Area, FileKind, FileMap, PinKind, Policy};
+use mmcore::migrate::{MbindFlags, Mode, NewPage, Outcome, Reason};
 use mmcore::page::{Flags, Pfn};
 use mmcore::release::Split;
 use std::sync::Arc;
@@ -191,6 +191,29 @@ fn tries(kernel: &str, set: &[(&str, &str)], mode: Mode) -> (u32, u32, Vec<(u8, 
     machine.let_go(&ledger, pfn, Handle::Ref);
     assert_clean(&machine);
     (heard.asked, retries, batches)
+}
+
+#[test]
+fn a_batch_ends_with_the_page_that_fills_it() {
+    // A batch has 512 base pages, however many of them a page has.
+    for (order, pages, expected) in [(9, 3 << 9, 3), (8, 3 << 8, 2), (10, 2 << 10, 2)] {
+        let mut config = Config::new(2, 4 << 10);
+        config.backed = false;
+        config.calls = true;
+        let machine = TestMachine::new(&config).unwrap();
+        machine.bind_cpu(Some(0));
+        let space = machine.address_space().unwrap();
+        let area = machine.mmap_large(&space, pages, order).unwrap();
+        machine.mlock(&space, &area, 0..pages).unwrap();
+        machine.munlock(&space, &area, 0..pages).unwrap();
+        machine.lru_drain_all();
+        machine.take_calls();
+        let moves = MbindFlags { move_own: true, ..MbindFlags::default() };
+        machine.mbind(&space, &area, 0..pages, Policy::Bind(1), moves).unwrap();
+        assert_eq!(batches(&machine).len(), expected, "order {order}");
+        let node = |page| machine.page_at(&area, page).map(|pfn| machine.node_of(pfn));
+        assert!((0..pages).all(|page| node(page) == Some(1)), "order {order}");
+    }
 }
 
 #[test]

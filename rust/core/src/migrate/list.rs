@@ -97,7 +97,8 @@ impl<R: Release> Machine<R> {
                         total.errno = Some(Errno::EINTR);
                         break;
                     }
-                    let mut batch: Vec<Pfn> = rest.by_ref().take(BATCH).collect();
+                    let together = self.batch_of(rest.as_slice());
+                    let mut batch: Vec<Pfn> = rest.by_ref().take(together).collect();
                     let mut parts = Vec::new();
                     total.add(match mode {
                         Mode::Async => {
@@ -139,6 +140,21 @@ impl<R: Release> Machine<R> {
         let Migrated { succeeded, failed_pages, .. } = total;
         self.calls(Call::MmMigratePages { succeeded, failed: failed_pages, mode, reason });
         total
+    }
+
+    /// Number of pages at the beginning of a list that are migrated together: up to the page with which they
+    /// are [`BATCH`] base pages or more.
+    fn batch_of(&self, list: &[Pfn]) -> usize {
+        // All pages of a small machine fit into one batch.
+        if (self.frames.len() as usize) < BATCH {
+            return list.len();
+        }
+        let mut pages = 0;
+        let last = list.iter().position(|&pfn| {
+            pages += 1 << self.frames[pfn].order();
+            pages >= BATCH
+        });
+        last.map_or(list.len(), |last| last + 1)
     }
 
     /// Splits an isolated large page that cannot move as a whole. The parts go to `parts`, each

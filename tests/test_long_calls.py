@@ -306,6 +306,17 @@ def arrange(machine):
     return lambda: machine.arrange("a" * frames(machine)), lambda: node.free == frames(machine)
 
 
+def arrangement(machine):
+    node = machine.nodes[0]
+    arranged = machine.arrange("a" * frames(machine))
+    return arranged.close, lambda: node.free < frames(machine)
+
+
+def map_(machine):
+    filled(machine)
+    return machine.map, lambda: True
+
+
 def inflate(machine):
     balloon = machine.balloon()
     return lambda: balloon.inflate(frames(machine)), lambda: 0 < balloon.size < frames(machine)
@@ -382,6 +393,8 @@ CALLS = [
     offline,
     set_huge_pages,
     arrange,
+    arrangement,
+    map_,
     inflate,
     deflate,
     audit,
@@ -395,7 +408,7 @@ CALLS = [
 #: Calls that spend little time on a page. Their machines have four times as many pages in node 0.
 QUICK = {munmap, exit_, fork, cold, dontneed, free, willneed, sync, sync_of_a_file, age_node}
 QUICK |= {drop_caches, evict, truncate, mlock, munlock, inflate, deflate, set_huge_pages}
-QUICK |= {range_free}
+QUICK |= {range_free, arrangement, map_}
 
 
 @pytest.fixture

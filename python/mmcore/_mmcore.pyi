@@ -181,7 +181,7 @@ class Arrangement:
     def close(self) -> None:
         """Frees every page of the arrangement, in whatever frame it is now, unpoisons the frames that the
         arrangement poisoned, and gives pageblocks their earlier migratetypes back. A second call does
-        nothing.
+        nothing. If a signal handler ends the call, another call frees the rest.
 
         Raises:
             MisuseError: if the machine is closed; if this thread holds a page lock or has begun a write to

@@ -78,10 +78,10 @@ def cell_letters(node: NodeMap, cell: int) -> str:
     """
     if cell == 1:
         return node.text
-    count = -(-len(node.letters) // cell)
-    counts: NDArray[np.int64] = np.zeros((count, 128), dtype=np.int64)
-    places = np.arange(len(node.letters)) // cell
-    np.add.at(counts, (places, node.letters), 1)
+    # Cell by cell: numbers of the cells of all frames would take eight times the memory of the map.
+    firsts = range(0, len(node.letters), cell)
+    parts = (node.letters[first : first + cell] for first in firsts)
+    counts: NDArray[np.int64] = np.stack([np.bincount(part, minlength=128) for part in parts])
     # With a count of 0, the letter for free loses to any other kind that the cell has.
     counts[:, ord(FREE)] = 0
     largest = counts.argmax(axis=1)

@@ -16,6 +16,8 @@ __all__ = ["FREE", "NodeMap"]
 
 #: The letter of a free frame.
 FREE: Final = "."
+#: The number of frames that are counted at a time.
+_PART: Final = 1 << 22
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +53,10 @@ class NodeMap:
     @property
     def totals(self) -> dict[str, int]:
         """The number of frames of each kind that the node has, by letter."""
-        counts = np.bincount(self.letters, minlength=128)
+        counts = np.zeros(128, int)
+        # In parts: the count of a long array takes eight times its memory, and hears no signal.
+        for first in range(0, len(self.letters), _PART):
+            counts += np.bincount(self.letters[first : first + _PART], minlength=128)
         return {letter: int(n) for letter in FRAME_KINDS if (n := counts[ord(letter)])}
 
     @property

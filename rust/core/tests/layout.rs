@@ -46,7 +46,7 @@ proptest! {
         prop_assert_eq!(free as usize, letters.iter().filter(|&&letter| letter == b'.').count());
         let owned = read.owners.iter().filter(|&&owner| owner != 0).count();
         prop_assert_eq!(owned, letters.iter().filter(|letter| b"zbm".contains(letter)).count());
-        machine.clear_arranged(&ledger, arranged);
+        machine.clear_all_arranged(&ledger, arranged);
         machine.drain_pcp(1);
         prop_assert_eq!(machine.audit(&ledger), vec![]);
         let cleared = machine.layout(1).unwrap();
@@ -79,7 +79,7 @@ fn a_layout_that_cannot_be_arranged_is_refused_and_changes_nothing() {
         match machine.arrange(&ledger, 1, letters.as_bytes(), &[]) {
             Ok(arranged) => {
                 assert_eq!(why, "");
-                machine.clear_arranged(&ledger, arranged);
+                machine.clear_all_arranged(&ledger, arranged);
             }
             Err(error) => assert!(error.to_string().contains(why) && !why.is_empty(), "{error}"),
         }
@@ -91,7 +91,7 @@ fn a_layout_that_cannot_be_arranged_is_refused_and_changes_nothing() {
     assert_eq!(layout(&machine), wide);
     let twice = machine.arrange(&ledger, 1, b"a...............", &[]).unwrap_err();
     assert!(twice.to_string().contains("in use"), "{twice}");
-    machine.clear_arranged(&ledger, arranged);
+    machine.clear_all_arranged(&ledger, arranged);
     let one = Machine::<Split>::new(&Config { cpus: 1, ..Config::new(1, 16) }).unwrap();
     assert!(one.arrange(&ledger, 0, b"vvvvvvvvvvvvvvvv", &[]).is_ok());
 }
@@ -117,7 +117,7 @@ fn pageblocks_have_the_types_that_they_are_arranged_with() {
     assert_eq!((read.types.as_slice(), read.pageblock_order), (b"UME".as_slice(), 9));
     assert_eq!(layout(&machine), letters);
     assert_eq!(machine.audit(&ledger), vec![]);
-    machine.clear_arranged(&ledger, arranged);
+    machine.clear_all_arranged(&ledger, arranged);
     machine.drain_pcp(1);
     assert_eq!(machine.layout(1).unwrap().types, b"MMM");
     assert_eq!(machine.audit(&ledger), vec![]);

@@ -5,9 +5,12 @@
 //! allocates on its own would abort the process.
 
 use crate::errors::type_error;
-use pyo3::buffer::{Element, PyBuffer};
+use pyo3::buffer::{Element, PyBuffer, ReadOnlyCell};
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
+
+/// The number of values that are copied between two looks for signals.
+const PART: usize = 1 << 22;
 
 /// An empty vector with room for `len` values.
 pub(crate) fn reserved<T>(len: usize) -> PyResult<Vec<T>> {
@@ -29,12 +32,20 @@ pub(crate) fn mapped<T, U>(
     Ok(made)
 }
 
-/// A copy of a buffer's values.
+/// A copy of a buffer's values. Signals are handled while a long buffer is copied.
 pub(crate) fn copied<T: Element + Default>(py: Python<'_>, buffer: &PyBuffer<T>) -> PyResult<Vec<T>> {
     let len = buffer.item_count();
     let mut values = reserved(len)?;
-    values.resize(len, T::default());
-    buffer.copy_to_slice(py, &mut values)?;
+    let Some(cells) = buffer.as_slice(py) else {
+        // The values do not lie one behind the other.
+        values.resize(len, T::default());
+        buffer.copy_to_slice(py, &mut values)?;
+        return Ok(values);
+    };
+    for part in cells.chunks(PART) {
+        values.extend(part.iter().map(ReadOnlyCell::get));
+        py.check_signals()?;
+    }
     Ok(values)
 }
 
@@ -44,9 +55,25 @@ pub(crate) fn filled<'py, T: Element>(
     dtype: &str,
     values: &[T],
 ) -> PyResult<Bound<'py, PyAny>> {
-    let array = py.import("numpy")?.call_method1("empty", (values.len(), dtype))?;
-    if !values.is_empty() {
-        PyBuffer::<T>::get(&array)?.copy_from_slice(py, values)?;
+    made(py, dtype, values.len(), |number| values[number])
+}
+
+/// A new one-dimensional array of `dtype` of `len` values; `value` returns the value of each place. Signals
+/// are handled while a long array is filled.
+pub(crate) fn made<'py, T: Element>(
+    py: Python<'py>,
+    dtype: &str,
+    len: usize,
+    value: impl Fn(usize) -> T,
+) -> PyResult<Bound<'py, PyAny>> {
+    let array = py.import("numpy")?.call_method1("empty", (len, dtype))?;
+    if len > 0 {
+        let buffer = PyBuffer::<T>::get(&array)?;
+        let cells = buffer.as_mut_slice(py).ok_or_else(|| type_error("a fresh array can be written"))?;
+        for (part, first) in cells.chunks(PART).zip((0..).step_by(PART)) {
+            part.iter().zip(first..).for_each(|(cell, number)| cell.set(value(number)));
+            py.check_signals()?;
+        }
     }
     Ok(array)
 }

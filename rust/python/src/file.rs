@@ -1,7 +1,7 @@
 //! `File`: a file with a page cache.
 
 use crate::array;
-use crate::bytes::transfer;
+use crate::bytes::{self, transfer};
 use crate::errors::{Refusal, misuse};
 use crate::handles::Writeback;
 use crate::home::MachineRef;
@@ -156,7 +156,7 @@ impl File {
             let why = format!("the file has {all} bytes: {size} bytes at offset {offset} end beyond them");
             return Err(crate::errors::KernelError::new_err((Errno::EFAULT.0, why)));
         }
-        PyBytes::new_with(py, size, |into| {
+        bytes::filled(py, size, |into| {
             self.transfer(py, node, (offset, size), |shared, at, part| {
                 shared.machine.file_read(&self.file, at, &mut into[part], node)
             })

@@ -65,7 +65,7 @@ pub(crate) fn arrange(
     let letters = bytes_of(letters)?;
     let types = types.map(bytes_of).transpose()?.unwrap_or_default();
     let arrange = |shared: &Shared| Ok(shared.machine.arrange(&shared.ledger, node, &letters, &types)?);
-    let undo = |shared: &Shared, arranged| shared.machine.clear_arranged(&shared.ledger, arranged);
+    let undo = |shared: &Shared, arranged| shared.machine.clear_all_arranged(&shared.ledger, arranged);
     let arranged = shared.take(py, Waits::ForPageLocks, arrange, undo)?;
     let number = shared.keep_arranged(arranged);
     Ok(Arrangement { shared: shared.share(py), node, number })
@@ -133,19 +133,14 @@ impl Arrangement {
 
     /// Frees every page of the arrangement, in whatever frame it is now, unpoisons the frames that the
     /// arrangement poisoned, and gives pageblocks their earlier migratetypes back. A second call does
-    /// nothing.
+    /// nothing. If a signal handler ends the call, another call frees the rest.
     ///
     /// Raises:
     ///     MisuseError: if the machine is closed; if this thread holds a page lock or has begun a write to
     ///         disk, or is inside of a callback.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let mut arranged = self.lent(py)?;
-        self.shared.call(py, Waits::ForPageLocks, |_| {
-            if let Some(lent) = arranged.take() {
-                lent.clear();
-            }
-            Ok(())
-        })
+        self.shared.call(py, Waits::ForPageLocks, |_| Ok(arranged.take().map_or(Ok(()), Lent::clear)?))
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {

@@ -1,7 +1,7 @@
 //! `Region`: a mapped range, its bytes, and the calls of a process about it.
 
 use crate::array;
-use crate::bytes::transfer;
+use crate::bytes::{self, transfer};
 use crate::errors::{KernelError, Refusal};
 use crate::file::File;
 use crate::handles::Pin;
@@ -161,7 +161,7 @@ impl Region {
     /// The addresses of the pages in bytes, as an array of uint64 and shape (pages,).
     fn addresses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let first = self.area.address(0);
-        py.import("numpy")?.call_method1("arange", (first, first + self.bytes(), PAGE_SIZE, "uint64"))
+        array::made(py, "uint64", self.area.pages() as usize, |page| first + (page * PAGE_SIZE) as u64)
     }
 
     /// Returns the `Page` that a page number is mapped to, without a reference to it.
@@ -382,7 +382,7 @@ impl Region {
                 Ok(byte[0].into_pyobject(py)?.into_any())
             }
             Bytes::Range(start, len) => {
-                Ok(PyBytes::new_with(py, len, |into| self.load(py, start, into))?.into_any())
+                Ok(bytes::filled(py, len, |into| self.load(py, start, into))?.into_any())
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::memory::{more_room, room};
 use crate::movable::{PagePool, PoolPage};
 use crate::page::Pfn;
 use crate::release::Release;
-use crate::sync::interrupted;
+use crate::sync::{interrupted, uninterrupted};
 use std::sync::Arc;
 
 /// The pages of one mapping, with the frames that they were put into.
@@ -93,7 +93,7 @@ impl<R: Release> Machine<R> {
         match filled {
             Ok(()) => Ok(arranged),
             Err(error) => {
-                self.clear_arranged(ledger, arranged);
+                self.clear_all_arranged(ledger, arranged);
                 Err(error)
             }
         }
@@ -324,33 +324,40 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Gives back everything that an arrangement has made, wherever its pages are now.
-    pub fn clear_arranged(&self, ledger: &Ledger, arranged: Arranged) {
-        for (first, before) in arranged.typed {
+    /// Gives back everything that an arrangement has made, wherever its pages are now. `EINTR` if it was
+    /// interrupted: another call gives the rest back.
+    pub fn clear_arranged(&self, ledger: &Ledger, arranged: &mut Arranged) -> Result<()> {
+        each(&mut arranged.typed, |(first, before)| {
             // Cannot fail: the frame was found when its pageblock got its type.
             let _ = self.set_pageblock_type(first, before);
-        }
-        for (pfn, handle) in arranged.held {
+        })?;
+        each(&mut arranged.held, |(pfn, handle)| {
             ledger.remove(pfn, handle);
             match handle {
                 Handle::Isolated => self.putback(pfn),
                 _ => self.put(pfn),
             }
-        }
-        self.exit(&arranged.space);
-        arranged.files.iter().for_each(|file| self.remove_file(file));
-        for (pool, pages) in arranged.pools {
-            for (page, _) in pages {
+        })?;
+        self.exit_unless_interrupted(&arranged.space)?;
+        each(&mut arranged.files, |file| self.remove_file(&file))?;
+        for (pool, pages) in &mut arranged.pools {
+            each(pages, |(page, _)| {
                 // Cannot fail: the pool has the page until it is released here.
                 let _ = pool.release(self, page);
-            }
-            pool.close(self);
+            })?;
         }
+        arranged.pools.drain(..).for_each(|(pool, _)| pool.close(self));
         self.lru_drain_all();
-        for frame in arranged.poisoned {
+        each(&mut arranged.poisoned, |frame| {
             // A frame that a user of the machine has unpoisoned is free already.
             let _ = self.unpoison_memory(frame);
-        }
+        })
+    }
+
+    /// Does the same, and cannot be interrupted.
+    pub fn clear_all_arranged(&self, ledger: &Ledger, mut arranged: Arranged) {
+        // Cannot fail: no question is asked.
+        let _ = uninterrupted(|| self.clear_arranged(ledger, &mut arranged));
     }
 
     /// The first page of an arrangement whose content is not what was written to it, as the frame
@@ -375,6 +382,16 @@ impl<R: Release> Machine<R> {
         });
         lost.chain(pools.map(|&(_, frame)| frame)).next()
     }
+}
+
+/// Takes all values out of a list, the last one first, and gives each back. `EINTR` if the call was
+/// interrupted: the values that are left stay on the list.
+fn each<T>(list: &mut Vec<T>, mut give_back: impl FnMut(T)) -> Result<()> {
+    while let Some(value) = list.pop() {
+        give_back(value);
+        Error::unless_interrupted()?;
+    }
+    Ok(())
 }
 
 /// The word that is written to the page that was put into a frame.

@@ -31,7 +31,8 @@ impl<R: Release> Machine<R> {
     /// The layout of a node. Free frames are read at one moment, all others one after the other: at
     /// rest this is a snapshot.
     ///
-    /// `EINVAL` if there is no such node; `ENOMEM` if the host has no memory for the letters.
+    /// `EINVAL` if there is no such node; `ENOMEM` if the host has no memory for the letters; `EINTR` if the
+    /// call was interrupted.
     pub fn layout(&self, node: usize) -> Result<Layout> {
         let Some(found) = self.nodes.get(node) else {
             return Err(Error::new(Errno::EINVAL, format!("no node {node}")));
@@ -75,6 +76,7 @@ impl<R: Release> Machine<R> {
             }
         }
         for number in 0..frontier {
+            Error::unless_interrupted()?;
             let letter = &mut letters[number as usize];
             if *letter == 0 {
                 let pfn = found.base.plus(number);

@@ -22,13 +22,14 @@ impl Lent<'_> {
         self.shared.machine.damaged(self.arranged.as_ref()?)
     }
 
-    /// Frees the pages of the arrangement.
-    pub fn clear(mut self) {
-        let taken = self.arranged.take();
-        self.shared.arranged.lock().1.remove(&self.number);
-        if let Some(arranged) = taken {
-            self.shared.machine.clear_arranged(&self.shared.ledger, arranged);
+    /// Frees the pages of the arrangement. If a signal handler ends the call, the rest stays arranged.
+    pub fn clear(mut self) -> Result<(), Error> {
+        if let Some(arranged) = &mut self.arranged {
+            self.shared.machine.clear_arranged(&self.shared.ledger, arranged)?;
         }
+        self.arranged = None;
+        self.shared.arranged.lock().1.remove(&self.number);
+        Ok(())
     }
 }
 

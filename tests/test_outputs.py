@@ -4,6 +4,7 @@ import errno
 import importlib
 import inspect
 import itertools
+import json
 import os
 import resource
 import signal
@@ -386,3 +387,14 @@ def test_characters_that_an_output_lacks_are_replaced(program):
     # An option that is no text gives an error, not a traceback.
     done = command("profiles", b"\xff".decode("utf-8", "surrogateescape"))
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+
+
+def test_a_replay_tells_which_operations_were_refused():
+    program = "map r0 anon 1\nwrite r0\nthread A\n  isolate r0\nthread B\n  read r0\n"
+    replay = mmcore.replay(program, "")
+    (refused,) = replay.refused
+    assert (refused.section, refused.op, refused.errnos) == ("A", "isolate r0", ("EBUSY",))
+    note = "note: A: `isolate r0` was refused in this schedule: EBUSY"
+    assert any(line.startswith(note) for line in str(replay).splitlines()), replay
+    assert json.loads(replay.to_json())["refused"][0]["op"] == "isolate r0"
+    assert not mmcore.replay(program.replace("thread A", "drain\nthread A"), "").refused

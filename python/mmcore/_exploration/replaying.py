@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from mmcore import _mmcore, _output
+from mmcore import _refusals as refusals
 from mmcore._errors import InputError
 from mmcore._exploration.calling import call, machine_options, owners_of, schedule_text
 from mmcore._exploration.chrome import chrome
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from mmcore._chosen import Chosen
     from mmcore._exploration.calling import Owners
+    from mmcore._refusals import Refused
     from mmcore.reporting import Part
     from mmcore.typing import Kernel, MemoryModel, Release, Status
 
@@ -54,6 +56,8 @@ class Replay(Result):
             default.
         hash: a hash of the steps and their values, equal on every machine; None if a search ran
             the schedule.
+        refused: the operations that were refused in the schedule, which tested none of them; empty
+            if a rule broke.
     """
 
     kind: ClassVar[str] = "replay"
@@ -67,6 +71,7 @@ class Replay(Result):
     at_end: bool
     max_steps: int | None = None
     hash: int | None = None
+    refused: tuple[Refused, ...] = ()
 
     @classmethod
     def from_report(cls, report: dict[str, Any], options: Mapping[str, Any]) -> Self:
@@ -86,6 +91,7 @@ class Replay(Result):
             detail=report["detail"] or "",
             trace=tuple(TraceStep(**row) for row in report["trace"]),
             at_end=report["at_end"],
+            refused=refusals.read(report.get("refused", ())),
             **more,
         )
 
@@ -128,14 +134,25 @@ class Replay(Result):
         """The verdict."""
         return self.verdict
 
+    @property
+    def notes(self) -> list[str]:
+        """One line for each operation that was refused in the schedule."""
+        return refusals.notes(self.refused, "in this schedule")
+
     def content(self) -> dict[str, Any]:
         """All attributes as plain data."""
-        plain = {"program": self.program.text, "schedule": str(self.schedule), "trace": self.table}
+        plain = {
+            "program": self.program.text,
+            "schedule": str(self.schedule),
+            "trace": self.table,
+            "refused": refusals.plain(self.refused),
+        }
         return {each.name: getattr(self, each.name) for each in fields(self)} | plain
 
     def parts(self) -> Iterator[Part]:
-        """Rule, program, schedule, steps with the breaking one marked, and the command line."""
+        """Rule, notes, program, schedule, steps with the breaking one marked, and the command."""
         yield f"{self.rule}: {self.detail}" if self.rule else self.verdict
+        yield from self.notes
         yield ""
         yield Code(self.program.text, "the program")
         yield ""

@@ -63,6 +63,10 @@ class Counterexample(Replay):
         more = 10 * self.shrink_runs
         return f"shrinking stopped after {self.shrink_runs:,} runs; `--shrink {more}` goes on"
 
+    def content(self) -> dict[str, Any]:
+        """All attributes as plain data, without the refusals that a broken rule leaves untold."""
+        return {key: each for key, each in Replay.content(self).items() if key != "refused"}
+
 
 class RaceError(FindingError):
     """A schedule breaks a rule. The message is the report: rule, program, schedule, steps, command.

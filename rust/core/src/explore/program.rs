@@ -237,6 +237,10 @@ pub fn replay_program(
         check_owners(&case, schedule, options)?;
         let (trace, at_end) = trace(&case, schedule, options)?;
         let violation = trace.outcome.as_ref().err().cloned();
+        let refused = match violation {
+            None => refused_in(&case, schedule, options),
+            Some(_) => Vec::new(),
+        };
         Ok(Replayed {
             schema: 1,
             program: program.to_string(),
@@ -246,8 +250,18 @@ pub fn replay_program(
             detail: violation.map(|violation| violation.detail),
             trace: rows(&program, &trace),
             at_end,
+            refused,
         })
     })
+}
+
+/// The operations that had no effect in one schedule.
+fn refused_in(case: &Case, schedule: &Schedule, options: Options) -> Vec<Refused> {
+    let tally = Arc::new(Tally::new(&case.program, true));
+    if let Some(world) = case.world() {
+        Explorer::with_options(world.with_tally(&tally), options).replay(schedule);
+    }
+    tally.refused(&case.program, &tally)
 }
 
 /// Shrinks program and schedule together, until nothing more can be removed or `stop` is set.
@@ -286,6 +300,9 @@ pub struct Replayed {
     pub trace: Vec<TraceRow>,
     /// True if all threads had ended.
     pub at_end: bool,
+    /// The operations of the threads and of `finally` that had no effect. Empty if a rule broke: the
+    /// operations after it were not made.
+    pub refused: Vec<Refused>,
 }
 
 /// The program with the machine that it asks for, changed by `overrides`.

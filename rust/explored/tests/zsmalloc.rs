@@ -164,6 +164,21 @@ impl Use {
         self.reuse();
     }
 
+    /// Copies the object. A copy has the object's content, whatever is stored in its place meanwhile.
+    fn get(&self) {
+        let Ok(bytes) = self.pool.get(&self.machine, self.handle) else { return };
+        let content: Vec<u8> = CONTENT.iter().flat_map(|word| word.to_le_bytes()).collect();
+        assert_eq!(bytes, content, "another object was copied");
+    }
+
+    /// Frees the object, and stores a shorter one, which gets the number and the place of the first.
+    fn replace(&self) {
+        self.pool.free(&self.machine, self.handle).unwrap();
+        if let Ok(other) = self.pool.put(&self.machine, &[9; 17], 0) {
+            self.pool.free(&self.machine, other).unwrap();
+        }
+    }
+
     /// Frees the zspages that wait to be freed, and writes to all free frames.
     fn free_empty(&self) {
         self.pool.free_empty(&self.machine);
@@ -212,6 +227,25 @@ fn the_frames_of_a_mapped_object_have_no_other_user() {
                 let trace = Explorer::with_options(world(), options).trace(&found.schedule);
                 panic!("{kernel}: {}\n{trace}", found.violation);
             }
+        }
+    }
+}
+
+#[test]
+fn a_copy_of_an_object_is_whole_although_another_one_takes_its_place() {
+    for kernel in ["4.8", "6.1", "6.12"] {
+        let world = || {
+            let world = Use::new(kernel, &[Use::get, Use::replace]);
+            // A second object keeps the zspage, and so the place of the first.
+            world.pool.alloc(&world.machine, 24, 0).unwrap();
+            world
+        };
+        let options = Options { max_steps: 20_000, ..Options::default() };
+        let search = Exhaustive { limit: limit(20_000), ..Exhaustive::default() };
+        let report = search.search(&mut Explorer::with_options(world(), options));
+        if let Some(found) = report.counterexample {
+            let trace = Explorer::with_options(world(), options).trace(&found.schedule);
+            panic!("{kernel}: {}\n{trace}", found.violation);
         }
     }
 }

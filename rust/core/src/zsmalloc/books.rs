@@ -1,12 +1,15 @@
 //! The books of a size class: its zspages by fullness, and the objects of each.
 
 use super::class::SizeClass;
+use super::table::Growing;
 use crate::error::{Errno, Error, Result};
 use crate::memory::more_room;
 use crate::profile::FullnessGroups;
 
-/// The largest number of zspages of a class: a page's record names a zspage by 24 bits.
-pub(super) const MAX_ZSPAGES: u32 = 1 << 24;
+/// The largest number of zspages of a class: as many as the table of their chains can have.
+pub(super) const MAX_ZSPAGES: u32 = Growing::<()>::MOST as u32;
+// A page's record names a zspage by 24 bits.
+const _: () = assert!(MAX_ZSPAGES <= 1 << 24);
 
 /// The number of groups, of which `FullnessGroups::Quarters` uses four.
 const GROUPS: usize = 12;

@@ -5,7 +5,7 @@ use super::table::Growing;
 use crate::error::{Errno, Error, Result};
 use crate::memory::more_room;
 use crate::page::Pfn;
-use crate::sync::{AtomicU64, Lock, LockClass, Ordering, PlainU32, acquired, broken, released, spin_until};
+use crate::sync::{AtomicU32, AtomicU64, Lock, LockClass, Ordering, acquired, broken, released, spin_until};
 
 /// The name of an object of a pool. A handle is valid until its object is freed; afterwards every use of the
 /// handle fails.
@@ -82,7 +82,7 @@ impl Place {
 struct Cell {
     word: AtomicU64,
     /// The bytes of the object's content.
-    len: PlainU32,
+    len: AtomicU32,
 }
 
 #[derive(Clone, Debug, Default, Hash)]
@@ -143,7 +143,8 @@ impl Handles {
                 }
             }
         };
-        self.cell(number).len.set(len);
+        // Relaxed: no other thread knows the number's new handle yet; one with an old handle notices that.
+        self.cell(number).len.store(len, Ordering::Relaxed);
         Ok(number)
     }
 
@@ -152,9 +153,12 @@ impl Handles {
         self.numbers.lock().free.push(number);
     }
 
-    /// The bytes of an object's content. The caller has mapped the object.
+    /// The bytes of an object's content. The caller has mapped the object. Where objects are not pinned,
+    /// another thread may have freed it meanwhile, and the number may be another object's: the caller looks
+    /// at the handle again.
     pub fn len(&self, number: u32) -> u32 {
-        self.cell(number).len.get()
+        // Relaxed: the handle's number was given out after the store of the length, and the caller has it.
+        self.cell(number).len.load(Ordering::Relaxed)
     }
 
     /// The place of a live object. `EINVAL` if the handle is stale.
@@ -242,11 +246,12 @@ impl Handles {
     /// Names the word at `address` for traces.
     pub fn field_at(&self, address: usize) -> Option<String> {
         let next = self.numbers.lock().next;
-        let at = |number: &u32| {
-            let cell = self.cells.get(*number as usize);
-            cell.is_some_and(|cell| std::ptr::from_ref(&cell.word).addr() == address)
-        };
-        (0..next).find(at).map(|number| format!("handle {number}"))
+        (0..next).find_map(|number| {
+            let cell = self.cells.get(number as usize)?;
+            let is = |field: usize, what: &str| (field == address).then(|| format!("{what} {number}"));
+            is(std::ptr::from_ref(&cell.word).addr(), "handle")
+                .or_else(|| is(std::ptr::from_ref(&cell.len).addr(), "length of the object of handle"))
+        })
     }
 }
 

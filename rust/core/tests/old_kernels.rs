@@ -6,7 +6,7 @@ use crate::common::{assert_clean_with, used};
 use mmcore::audit::{Handle, Ledger};
 use mmcore::calls::Call;
 use mmcore::error::Errno;
-use mmcore::failure::Verdict;
+use mmcore::failure::{Injection, Verdict};
 use mmcore::machine::{Config, Machine};
 use mmcore::map::{AddressSpace, Advice, Area, FileKind, FileMap, PinKind, Policy};
 use mmcore::migrate::MbindFlags;
@@ -312,6 +312,27 @@ fn mlock_drains_the_batches_of_all_cpus() {
         assert_eq!(flags(&machine, waits).contains(Flags::LRU), drained, "{kernel}");
         machine.munlock(&space, &area, 0..1).unwrap();
         end(&machine, &[&space]);
+    }
+}
+
+#[test]
+fn a_failure_that_an_old_kernel_forgets_is_not_listed_among_the_poisoned_frames() {
+    for (kernel, poisoned) in [("4.5", false), ("4.8", false), ("6.1", true)] {
+        let machine = on(kernel);
+        let space = machine.address_space().unwrap();
+        let area = machine.mmap_large(&space, 4, 2).unwrap();
+        machine.write_word(&area, 0, 0, 1).unwrap();
+        machine.lru_drain_all();
+        // The other holder keeps the large page from being split.
+        let pfn = machine.pin(&area, 0, PinKind::Get, false).unwrap();
+        let struck = machine.strike(1.0, 0, Injection::Hwpoison);
+        let parts = |pfn: &&Pfn| (0..4).any(|page| machine.page_at(&area, page) == Some(**pfn));
+        assert_eq!(struck.poisoned.iter().filter(parts).count(), if poisoned { 4 } else { 0 }, "{kernel}");
+        let flagged = |&pfn: &Pfn| flags(&machine, pfn).contains(Flags::HWPOISON);
+        assert!(struck.poisoned.iter().all(flagged), "{kernel}");
+        assert_eq!(struck.poisoned.len() + struck.refused as usize, 128, "{kernel}");
+        machine.unpin(pfn, PinKind::Get);
+        machine.exit(&space);
     }
 }
 

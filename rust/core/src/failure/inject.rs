@@ -1,6 +1,7 @@
 //! Failures on purpose: those that a process asks for, by `madvise` with MADV_SOFT_OFFLINE and
 //! MADV_HWPOISON, and those that strike frames at random.
 
+use super::hard::Verdict;
 use super::kill::Signal;
 use crate::error::{Error, Result};
 use crate::machine::Machine;
@@ -34,7 +35,7 @@ pub struct Injected {
 pub struct Struck {
     /// Frames that were poisoned by the call, in order.
     pub poisoned: Vec<Pfn>,
-    /// Number of frames that could not be offlined.
+    /// Number of frames that were struck and have no poison from this call.
     pub refused: u32,
     /// The signals that were sent, in order.
     pub signals: Vec<Signal>,
@@ -54,16 +55,22 @@ impl<R: Release> Machine<R> {
             {
                 continue;
             }
-            match what {
-                Injection::SoftOffline => {
-                    if self.soft_offline_page(pfn).is_err() {
-                        struck.refused += 1;
-                        continue;
-                    }
+            let offlined = match what {
+                Injection::SoftOffline => self.soft_offline_page(pfn).is_ok(),
+                Injection::Hwpoison => {
+                    let handled = self.memory_failure(pfn, None);
+                    struck.signals.extend(handled.signals);
+                    // Another thread may have poisoned the frame first. A frame has no poison either if its
+                    // block went offline meanwhile, or if its large page could not be split and the kernel
+                    // forgets the failure.
+                    handled.verdict != Verdict::AlreadyPoisoned
+                        && self.frames[pfn].word().has(Flags::HWPOISON)
                 }
-                Injection::Hwpoison => struck.signals.extend(self.memory_failure(pfn, None).signals),
+            };
+            match offlined {
+                true => struck.poisoned.push(pfn),
+                false => struck.refused += 1,
             }
-            struck.poisoned.push(pfn);
         }
         struck
     }

@@ -2,6 +2,8 @@
 
 use mmcore::error::Errno;
 use mmcore::machine::Config;
+use mmcore::memory::WORDS;
+use mmcore::page::Pfn;
 use mmcore::program::session::{Access, Actor, Session, Step};
 use mmcore::program::{Op, operations};
 use mmcore::release::Release;
@@ -76,6 +78,20 @@ impl<R: Release> Bench<R> {
 
 fn status(step: &Step) -> Vec<i32> {
     step.status.iter().map(|status| status.expect("written")).collect()
+}
+
+fn a_block_that_cannot_be_read_counts_as_damaged<R: Release>() {
+    let mut bench = Bench::<R>::new();
+    bench.does("zs_open 2\nzs_put 0 size=1000");
+    assert_eq!(bench.does("zs_check 0-1").ret, 0);
+    // No compressor writes such bytes.
+    let machine = bench.session.machine();
+    for frame in 0..128 {
+        (0..WORDS).for_each(|word| machine.memory().store(Pfn(frame), word, u64::MAX));
+    }
+    let step = bench.step("zs_check 0-1");
+    assert_eq!((step.ret, step.findings.len()), (1, 1), "{step:?}");
+    assert!(step.findings[0].detail.contains("block 0"), "{step:?}");
 }
 
 fn memory_is_mapped_written_read_and_unmapped<R: Release>() {
@@ -310,6 +326,7 @@ fn frames_of_a_node_are_shown_and_select_pages<R: Release>() {
 for_each_design!(
     frames_of_a_node_are_shown_and_select_pages,
     memory_is_mapped_written_read_and_unmapped,
+    a_block_that_cannot_be_read_counts_as_damaged,
     a_child_shares_until_somebody_writes,
     pins_hold_their_pages,
     move_pages_answers_page_by_page,

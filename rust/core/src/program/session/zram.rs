@@ -233,7 +233,10 @@ impl<R: Release> Session<R> {
             stop_point();
             checked += 1;
             match self.read_block(device, block) {
-                Err(error) => step.findings.push(damaged(block, &error.to_string())),
+                Err(error) => {
+                    step.findings.push(damaged(block, &error.to_string()));
+                    step.ret += 1;
+                }
                 Ok(words) => {
                     let right = !known || self.is_right(actor, block, &words);
                     if !right {
@@ -290,8 +293,9 @@ impl<R: Release> Session<R> {
             true => device.finish_reset(&self.machine),
             false => Ok(()),
         };
-        // A reset that fails because another thread uses the device has discarded the blocks too. The device
-        // then stays open. A reset that was interrupted has discarded only some of the blocks.
+        // A reset that fails because another thread uses the device has discarded all blocks before, and the
+        // device stays open. No reset of a program's thread ends between two blocks: the threads of a program
+        // run neither under a deadline nor within a call that a signal handler can end.
         let nothing = |block| (block, Written { what: Filling::Nothing, ..self.known(actor, block) });
         let discarded: Known = (0..device.blocks()).map(nothing).collect();
         actor.blocks.extend(discarded);

@@ -90,6 +90,20 @@ fn a_block_comes_and_goes_once_and_has_to_exist() {
 }
 
 #[test]
+fn the_daemons_of_a_node_end_with_its_last_memory() {
+    // With 72 frames the last 8 fill no whole block, and stay online.
+    for (frames, ended) in [(64, 1), (72, 0)] {
+        let mut profile = Profile::preset("6.12").unwrap();
+        profile.set("pageblock_order", "3").unwrap();
+        let config = Config { block: 16, profile, ..Config::new(2, frames) };
+        let machine = Machine::<Split>::new(&config).unwrap();
+        (0..4).for_each(|block| assert_eq!(machine.offline_block(1, block, 1), Ok(()), "{block}"));
+        assert_eq!(machine.stats().events(Event::CompactDaemonWake), ended, "{frames} frames");
+        clean(&machine);
+    }
+}
+
+#[test]
 fn a_pinned_page_keeps_a_block_until_the_signal_and_the_others_have_moved() {
     let machine = machine("6.12");
     let (_space, area) = written(&machine, 1, 8);

@@ -53,8 +53,9 @@ impl<R: Release> Machine<R> {
             bad.insert((node, block), poisoned);
         }
         self.adapt_watermarks();
-        if self.nodes[node].blocks.states().all(|state| state == BlockState::Offline) {
-            // A node without memory has no daemons: they end, and are woken to do so.
+        if self.nodes[node].blocks.online() == 0 {
+            // A node without memory has no daemons: they end, and are woken to do so. A node whose last
+            // frames fill no whole block keeps these frames, and its daemons.
             self.stats.event(Event::CompactDaemonWake, 1);
         }
         Ok(())

@@ -171,15 +171,16 @@ pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     }
 }
 
-/// Like [`park`], but wakes at `until` at the latest, and looks for no stop. Returns false if that time
-/// has passed.
+/// Like [`park`], but wakes at `until` at the latest. Returns false if that time has passed.
 pub fn park_until(word: &AtomicU64, validate: impl Fn() -> bool, until: std::time::Instant) -> bool {
     let key = std::ptr::from_ref(word).addr();
     let token = parking_lot_core::DEFAULT_PARK_TOKEN;
+    // A stoppable thread wakes up earlier if need be, and looks for the stop, as in `park`.
+    let next = check_stop().map_or(until, |interval| until.min(std::time::Instant::now() + interval));
     // SAFETY: as in `park`; the timeout closure is empty, as a sleeper that times out leaves
     // nothing to undo.
-    let parked = unsafe { parking_lot_core::park(key, validate, || {}, |_, _| {}, token, Some(until)) };
-    parked != parking_lot_core::ParkResult::TimedOut
+    let parked = unsafe { parking_lot_core::park(key, validate, || {}, |_, _| {}, token, Some(next)) };
+    parked != parking_lot_core::ParkResult::TimedOut || next < until
 }
 
 /// Wakes the thread that sleeps longest on `word`. `before_wake(unparked, more)` runs under the

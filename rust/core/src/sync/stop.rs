@@ -85,14 +85,15 @@ pub(super) fn check_stop() -> Option<Duration> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::sync::{AtomicU64, park, spin_until};
+    use crate::sync::{AtomicU64, park, park_patiently, patiently, spin_until};
 
     #[test]
     fn a_thread_that_waits_for_ever_stops_on_request() {
-        let waits: [fn(&AtomicU64); 2] = [
+        let waits: [fn(&AtomicU64); 3] = [
             |word| loop {
                 park(word, || true);
             },
+            |word| patiently(Duration::from_secs(60), || while park_patiently(word, || true) {}),
             |word| {
                 spin_until(word, |value| value != 0);
             },

@@ -19,7 +19,7 @@ pub use census::{Holder, Place};
 pub use finding::Finding;
 pub use ledger::{Handle, Ledger};
 
-use crate::error::Result;
+use crate::error::{Errno, Result};
 use crate::machine::Machine;
 use crate::page::Pfn;
 use crate::release::Release;
@@ -38,7 +38,10 @@ impl Auditor {
         handles: impl IntoIterator<Item = (Pfn, Handle, u32)>,
     ) -> Vec<Finding> {
         self.try_audit(machine, handles).unwrap_or_else(|error| {
-            let rule = "the host has memory for the audit";
+            let rule = match error.errno {
+                Errno::EINTR => "the audit has come to its end",
+                _ => "the host has memory for the audit",
+            };
             vec![Finding { rule, pfn: None, detail: error.to_string() }]
         })
     }

@@ -10,7 +10,7 @@
 use super::compaction::Compaction;
 use super::config::{Load, LoadConfig};
 use super::crew::guarded;
-use super::fault::{Failed, Finding, LoadError, unless_interrupted};
+use super::fault::{Failed, Finding, LoadError, audited, unless_interrupted};
 use super::open::needed;
 use super::planted::atomics;
 use super::rig::{Member, Uses, Workload, ledger_of};
@@ -167,7 +167,7 @@ fn hits<R: Release>(
         Tiering::migrate(machine, migrator)?;
     }
     let migrated = Tiering::gauge(migrator).total.migrated;
-    audited(machine, load)?;
+    audited(machine, &ledger_of(load))?;
     let latency_ns = machine.nodes().iter().map(|node| node.latency_ns).collect();
     Ok(Hits { migrated, accesses_by_node: by_node, latency_ns })
 }
@@ -242,18 +242,8 @@ fn count_pages<R: Release, W: Workload>(
         W::pause(machine, user)?;
         accesses += user.take_counts().accesses.iter().sum::<u64>();
     }
-    audited(machine, load)?;
+    audited(machine, &ledger_of(load))?;
     Ok(PageOps { migrated: total.migrated, ops: ops.minus(total.aside), accesses, used })
-}
-
-/// Drains all batches and audits the machine.
-fn audited<R: Release, W: Workload>(machine: &Machine<R>, load: &W) -> Result<(), Finding> {
-    machine.lru_drain_all();
-    let findings = machine.audit(&ledger_of(load));
-    match findings.is_empty() {
-        true => Ok(()),
-        false => Err(Finding::Audit(findings.iter().map(ToString::to_string).collect())),
-    }
 }
 
 /// Counts the operations of a put under a release design: of a put that leaves other references,

@@ -2,7 +2,10 @@
 //! repeats it.
 
 use super::content::Violation;
+use crate::audit::Ledger;
 use crate::error::{Errno, Error};
+use crate::machine::Machine;
+use crate::release::Release;
 use crate::sync::interrupted;
 
 /// The reasons for which a load has no result.
@@ -110,6 +113,17 @@ pub(super) fn unless_interrupted() -> Result<(), Finding> {
     Error::unless_interrupted().map_err(Finding::refused("a step"))
 }
 
+/// Drains all batches and audits a machine at rest. An audit that the caller ends, or for which the host has
+/// no memory, has found no broken rule.
+pub(super) fn audited<R: Release>(machine: &Machine<R>, ledger: &Ledger) -> Result<(), Finding> {
+    machine.lru_drain_all();
+    let findings = machine.try_audit(ledger).map_err(Finding::refused("the audit"))?;
+    match findings.is_empty() {
+        true => Ok(()),
+        false => Err(Finding::Audit(findings.iter().map(ToString::to_string).collect())),
+    }
+}
+
 /// Turns ENOMEM into `None`. Memory may be short for a moment; the load then skips the operation.
 pub(super) fn unless_short<T>(
     operation: &'static str,
@@ -119,5 +133,24 @@ pub(super) fn unless_short<T>(
         Ok(value) => Ok(Some(value)),
         Err(error) if error.errno == Errno::ENOMEM => Ok(None),
         Err(error) => Err(Finding::refused(operation)(error)),
+    }
+}
+
+#[cfg(all(test, not(any(feature = "explored", feature = "counted"))))]
+mod tests {
+    use super::*;
+    use crate::machine::Config;
+    use crate::release::Split;
+    use crate::sync::ended;
+
+    #[test]
+    fn an_audit_that_was_interrupted_is_no_broken_rule() {
+        let machine = Machine::<Split>::new(&Config::new(1, 64)).unwrap();
+        let (audit, came) = ended::at(0, || audited(&machine, &Ledger::default()));
+        assert!(came);
+        let Err(Finding::Refused { error, .. }) = audit else { panic!("{audit:?}") };
+        assert_eq!(error.errno, Errno::EINTR);
+        let (findings, _) = ended::at(0, || machine.audit(&Ledger::default()));
+        assert_eq!(findings[0].rule, "the audit has come to its end");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::config::LoadConfig;
 use super::crew::{self, Done, Ended, Job, Signal};
-use super::fault::{Failed, Finding, LoadError};
+use super::fault::{Failed, Finding, LoadError, audited};
 use super::gauge::Gauge;
 use super::host::{BareCopies, thread_cpu_time};
 use super::report::{Finished, Round, buckets};
@@ -281,12 +281,7 @@ impl<R: Release, W: Workload> Mounted<R, W> {
     }
 
     fn check_clean(&mut self) -> Result<(), Finding> {
-        self.machine.lru_drain_all();
-        let findings = self.machine.audit(&ledger_of(&self.load));
-        match findings.is_empty() {
-            true => Ok(()),
-            false => Err(Finding::Audit(findings.iter().map(ToString::to_string).collect())),
-        }
+        audited(&self.machine, &ledger_of(&self.load))
     }
 
     /// Audits, and compares every word; returns the number of words.

@@ -7,6 +7,7 @@
 
 use super::{Events, Finding, LoadError};
 use crate::audit::Ledger;
+use crate::load::fault::audited;
 use crate::lru::LruList;
 use crate::machine::{Config, Machine, NodeConfig, enter_thread};
 use crate::map::{File, FileKind};
@@ -80,11 +81,7 @@ impl OnMachine {
     pub(super) fn finish(self) -> Result<Events, Finding> {
         enter_thread().map_err(Finding::refused("the end of the run"))?;
         let machine = &self.machine;
-        machine.lru_drain_all();
-        let findings = machine.audit(&Ledger::default());
-        if !findings.is_empty() {
-            return Err(Finding::Audit(findings.iter().map(ToString::to_string).collect()));
-        }
+        audited(machine, &Ledger::default())?;
         let event = |event| machine.stats().events(event);
         let item = |item| machine.stats().on_node(0, item);
         Ok(Events {

@@ -199,10 +199,14 @@ impl Mutator {
         (0..area.pages()).any(lost)
     }
 
-    /// Replaces the rooms of which a page was lost.
+    /// Replaces the rooms of which a page was lost. A room that stayed because memory is short could not be
+    /// verified, so the error is then the one of the mapping.
     pub fn leave_lost_rooms<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         let lost: Vec<usize> = (0..self.rooms.len()).filter(|&room| self.is_lost(room)).collect();
-        lost.into_iter().try_for_each(|room| self.rebuild(machine, room))
+        lost.into_iter().try_for_each(|room| {
+            let area = self.map_room(machine).map_err(Finding::refused("mmap"))?;
+            self.move_into(machine, room, area)
+        })
     }
 
     /// Returns a random slot of the pool and its page number.
@@ -284,9 +288,25 @@ impl Mutator {
 
     /// Unmaps a room and maps another one under its page numbers. If memory is short, the room stays.
     fn rebuild<R: Release>(&mut self, machine: &Machine<R>, room: usize) -> Result<(), Finding> {
+        match unless_short("mmap", self.map_room(machine))? {
+            Some(area) => self.move_into(machine, room, area),
+            None => Ok(()),
+        }
+    }
+
+    fn map_room<R: Release>(&self, machine: &Machine<R>) -> Result<Arc<Area>, Error> {
+        machine.mmap(&self.place.homes[self.terms.me as usize], ROOM_PAGES)
+    }
+
+    /// Replaces a room by a fresh area.
+    fn move_into<R: Release>(
+        &mut self,
+        machine: &Machine<R>,
+        room: usize,
+        area: Arc<Area>,
+    ) -> Result<(), Finding> {
         let home = &self.place.homes[self.terms.me as usize];
         let old = &self.rooms[room];
-        let Some(area) = unless_short("mmap", machine.mmap(home, ROOM_PAGES))? else { return Ok(()) };
         let node = self.rng.below(machine.nodes().len() as u32) as usize;
         machine.prefer(&area, node).map_err(Finding::refused("a preference"))?;
         machine.munmap(home, &old.area, 0..ROOM_PAGES).map_err(Finding::refused("munmap"))?;
@@ -381,4 +401,30 @@ impl Mutator {
 /// Returns the child's area at the addresses of an area of the parent.
 fn twin(child: &AddressSpace, ground: &Ground) -> Option<Arc<Area>> {
     child.areas.read().iter().find(|area| area.first == ground.area.first).cloned()
+}
+
+#[cfg(all(test, not(any(feature = "explored", feature = "counted"))))]
+mod tests {
+    use super::*;
+    use crate::inject::Kind;
+    use crate::load::LoadConfig;
+    use crate::load::storm::Storm;
+    use crate::release::Split;
+
+    #[test]
+    fn a_lost_room_that_no_memory_replaces_is_no_wrong_content() {
+        let config = LoadConfig { pages: 2048, mutators: 1, ..LoadConfig::default() };
+        let (machine, mut storm) = Storm::set_up::<Split>(&config).unwrap();
+        let mutator = &mut storm.mutators[0];
+        let pfn = machine.page_at(&mutator.rooms[0].area, 0).unwrap();
+        assert_eq!(machine.memory_failure(pfn, None).result, Ok(()));
+        let short = machine.arm(Kind::NoMemory, 0, u64::MAX);
+        let Err(Finding::Refused { operation, error }) = mutator.leave_lost_rooms(&machine) else {
+            panic!("the room was replaced without memory");
+        };
+        assert_eq!((operation, error.errno), ("mmap", Errno::ENOMEM));
+        machine.settle(machine.disarm(&short));
+        mutator.leave_lost_rooms(&machine).unwrap();
+        mutator.verify(&machine).unwrap();
+    }
 }

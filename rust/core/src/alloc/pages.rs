@@ -71,24 +71,15 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Like [`Machine::alloc_pages`], for pages of a migratetype. Only movable pages come from the
-    /// per-CPU arrays.
+    /// Like [`Machine::alloc_pages`], for pages of the kernel's own, which cannot move. They do not come from
+    /// the per-CPU arrays.
     ///
-    /// `EINVAL` for a type of which no page can be allocated (high-atomic, isolated).
+    /// `EINVAL` for any type but unmovable and reclaimable.
     pub fn alloc_pages_of(&self, node: usize, order: u8, kind: MigrateType) -> Result<Pfn> {
         self.may_allocate(FRAME)?;
-        match kind {
-            MigrateType::Movable => return self.served(node, order, self.alloc_on(node, order)),
-            MigrateType::Unmovable | MigrateType::Reclaimable => {}
-            MigrateType::HighAtomic | MigrateType::Isolated => {
-                return Err(Error::new(
-                    Errno::EINVAL,
-                    format!(
-                        "no page is allocated as {}: choose movable, unmovable or reclaimable",
-                        kind.name()
-                    ),
-                ));
-            }
+        if !matches!(kind, MigrateType::Unmovable | MigrateType::Reclaimable) {
+            let why = format!("no page of the kernel is {}: choose unmovable or reclaimable", kind.name());
+            return Err(Error::new(Errno::EINVAL, why));
         }
         if node >= self.nodes.len() || order > MAX_ORDER {
             return Err(Error::new(Errno::EINVAL, format!("no node {node} or order {order}")));

@@ -195,7 +195,8 @@ impl<R: Release> Machine<R> {
     }
 
     /// Isolates the page at an entry if `wanted` accepts its node. Without `all`, a page that other
-    /// processes map too is left alone, which does not count as a failure.
+    /// processes map too is left alone, which does not count as a failure. Nor does a large page that has to
+    /// be split and cannot be: kernels that move no large page as a whole skip it (`queue_pages_pte_range`).
     fn queue_page(
         &self,
         area: &Area,

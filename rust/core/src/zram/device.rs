@@ -314,7 +314,7 @@ impl Drop for BlockGuard<'_> {
 }
 
 fn was_reset() -> Error {
-    Error::new(Errno::EINVAL, "the device was reset: make another one")
+    Error::new(Errno::EINVAL, "the device was reset, or is being reset: make another one")
 }
 
 impl Zram {

@@ -13,6 +13,9 @@ impl<R: Release> Machine<R> {
     /// Isolates the cold anonymous pages among a cluster from the tail of a node's inactive list,
     /// and puts the others back. The isolated pages stay counted until [`Machine::demoted`].
     /// Returns the isolated pages, and the number of pages that were examined.
+    ///
+    /// All pages of the node must be base pages, as those of the tiering load are: here and in
+    /// [`Machine::demoted`] each page of a list counts as one.
     pub(crate) fn demotion_candidates(&self, node: usize) -> (Vec<Pfn>, usize) {
         let taken = self.isolate_inactive(node, false, SWAP_CLUSTER_MAX, Reclaimer::Kswapd);
         let looked_at = taken.len();

@@ -214,11 +214,13 @@ impl<R: Release> Session<R> {
                     false => Policy::Bind(*node as usize),
                 };
                 let moves = has(MbindOption::Move) || has(MbindOption::MoveAll);
-                // A page that other processes map too stays, unless all such pages are to move.
+                // A page that other processes map too stays, unless all such pages are to move. The processes
+                // that map a large page are not told from its mappings, so it may stay in any case.
+                let shared = !has(MbindOption::MoveAll);
                 let there = |page| {
                     self.was_on(moments, page, *node as usize)
                         || moments.ever_large(page)
-                        || moments.ever_behind(page, |state| state.mapcount > 1)
+                        || (shared && moments.ever_behind(page, |state| state.mapcount > 1))
                 };
                 every(
                     &|page| moments.ever(page, |state| state.attributes.policy() == Some(policy)),

@@ -5,9 +5,10 @@
 //! allocates on its own would abort the process.
 
 use crate::errors::type_error;
-use pyo3::buffer::{Element, PyBuffer, ReadOnlyCell};
+use pyo3::buffer::{Element, PyBuffer};
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::{PyMemoryView, PySlice};
 
 /// The number of values that are copied between two looks for signals.
 const PART: usize = 1 << 22;
@@ -36,14 +37,17 @@ pub(crate) fn mapped<T, U>(
 pub(crate) fn copied<T: Element + Default>(py: Python<'_>, buffer: &PyBuffer<T>) -> PyResult<Vec<T>> {
     let len = buffer.item_count();
     let mut values = reserved(len)?;
-    let Some(cells) = buffer.as_slice(py) else {
-        // The values do not lie one behind the other.
+    let long = buffer.obj(py).filter(|_| len > PART && buffer.dimensions() == 1);
+    let Some(object) = long else {
         values.resize(len, T::default());
         buffer.copy_to_slice(py, &mut values)?;
         return Ok(values);
     };
-    for part in cells.chunks(PART) {
-        values.extend(part.iter().map(ReadOnlyCell::get));
+    let view = py.get_type::<PyMemoryView>().call1((object,))?;
+    for first in (0..len).step_by(PART) {
+        let end = len.min(first + PART);
+        values.resize(end, T::default());
+        PyBuffer::<T>::get(&part(&view, first, end)?)?.copy_to_slice(py, &mut values[first..])?;
         py.check_signals()?;
     }
     Ok(values)
@@ -67,15 +71,20 @@ pub(crate) fn made<'py, T: Element>(
     value: impl Fn(usize) -> T,
 ) -> PyResult<Bound<'py, PyAny>> {
     let array = py.import("numpy")?.call_method1("empty", (len, dtype))?;
-    if len > 0 {
-        let buffer = PyBuffer::<T>::get(&array)?;
-        let cells = buffer.as_mut_slice(py).ok_or_else(|| type_error("a fresh array can be written"))?;
-        for (part, first) in cells.chunks(PART).zip((0..).step_by(PART)) {
-            part.iter().zip(first..).for_each(|(cell, number)| cell.set(value(number)));
-            py.check_signals()?;
-        }
+    let mut values = reserved(len.min(PART))?;
+    for first in (0..len).step_by(PART) {
+        let end = len.min(first + PART);
+        values.clear();
+        values.extend((first..end).map(&value));
+        PyBuffer::<T>::get(&part(&array, first, end)?)?.copy_from_slice(py, &values)?;
+        py.check_signals()?;
     }
     Ok(array)
+}
+
+/// The values from `first` up to `end` of a sequence, as a view of it.
+fn part<'py>(of: &Bound<'py, PyAny>, first: usize, end: usize) -> PyResult<Bound<'py, PyAny>> {
+    of.get_item(of.py().get_type::<PySlice>().call1((first, end))?)
 }
 
 /// The integers of any value that NumPy converts to a one-dimensional array. If there is a `len`, a scalar is

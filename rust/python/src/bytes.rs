@@ -24,10 +24,10 @@ pub(crate) fn filled<'py>(
 ) -> PyResult<Bound<'py, PyBytes>> {
     let size =
         ffi::Py_ssize_t::try_from(len).map_err(|_| PyMemoryError::new_err("no memory for the bytes"))?;
-    // SAFETY: without a source the interpreter makes an object of `size` bytes with no content, or sets an
-    // error and returns null, which becomes that error.
-    let object =
-        unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), size)) }?;
+    // SAFETY: without a source the interpreter makes an object of `size` bytes with no content.
+    let made = unsafe { ffi::PyBytes_FromStringAndSize(std::ptr::null(), size) };
+    // SAFETY: the interpreter has returned a new reference, or null after it has set an error.
+    let object = unsafe { Bound::from_owned_ptr_or_err(py, made) }?;
     let bytes = object.cast_into::<PyBytes>()?;
     // SAFETY: the object is a bytes object, whose buffer has `len` bytes.
     let start = unsafe { ffi::PyBytes_AsString(bytes.as_ptr()) }.cast::<u8>();

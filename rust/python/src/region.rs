@@ -18,7 +18,7 @@ use mmcore::page::{Flags, PAGE_SIZE};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PySlice};
+use pyo3::types::PySlice;
 use pyo3::{PyTraverseError, PyVisit};
 use std::ops::Range;
 use std::sync::Arc;

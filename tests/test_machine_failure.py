@@ -160,6 +160,13 @@ def test_poisoned_frames_are_never_handed_out(machine):
     assert machine.nodes[0].free == frames
 
 
+def test_a_page_that_a_failure_faults_in_is_among_the_frames_struck(machine):
+    file = machine.file("4KiB", kind="disk")
+    region = machine.address_space().mmap(file=file)
+    (struck,) = machine.strike(space=region.space, address=region.address)
+    assert "hwpoison" in machine.page(struck).flags
+
+
 def test_frames_fail_by_address(machine, region):
     page = region.page(1)
     assert machine.strike(space=region.space, address=region.address + 4096) == [page.pfn]

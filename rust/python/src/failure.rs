@@ -9,7 +9,7 @@ use crate::space::AddressSpace;
 use mmcore::error::{Errno, Error};
 use mmcore::failure::{Handled, Injection, Signal};
 use mmcore::map;
-use mmcore::page::{Flags, Pfn};
+use mmcore::page::Pfn;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -209,11 +209,8 @@ pub(crate) fn strike(
                     let why = format!("nothing is mapped at {address:#x} of address space {}", space.id);
                     return Err(Error::new(Errno::EFAULT, why).into());
                 };
-                let frame = shared.machine.page_at(&area, index);
                 let injected = shared.machine.inject_failure(space, &area, index..index + 1, what);
-                let poisoned =
-                    frame.filter(|pfn| shared.machine.frames()[*pfn].flags().contains(Flags::HWPOISON));
-                (injected.result, poisoned.into_iter().collect(), injected.signals)
+                (injected.result, injected.poisoned, injected.signals)
             }
         })
     })?;

@@ -26,6 +26,9 @@ pub enum Injection {
 pub struct Injected {
     /// The call ends at the first page with an error; the pages before it are done.
     pub result: Result<()>,
+    /// Frames that were poisoned by the call, in order; also the frame of a page whose failure could not be
+    /// handled.
+    pub poisoned: Vec<Pfn>,
     /// The signals that were sent, in order.
     pub signals: Vec<Signal>,
 }
@@ -88,14 +91,14 @@ impl<R: Release> Machine<R> {
         pages: Range<u32>,
         what: Injection,
     ) -> Injected {
-        let mut signals = Vec::new();
-        let result = space.covers(area, &pages).and_then(|()| {
+        let mut injected = Injected { result: Ok(()), poisoned: Vec::new(), signals: Vec::new() };
+        injected.result = space.covers(area, &pages).and_then(|()| {
             pages.into_iter().try_for_each(|index| {
                 Error::unless_interrupted()?;
-                self.inject_at(space, area, index, what, &mut signals)
+                self.inject_at(space, area, index, what, &mut injected)
             })
         });
-        Injected { result, signals }
+        injected
     }
 
     fn inject_at(
@@ -104,21 +107,27 @@ impl<R: Release> Machine<R> {
         area: &Area,
         index: u32,
         what: Injection,
-        signals: &mut Vec<Signal>,
+        injected: &mut Injected,
     ) -> Result<()> {
         let pfn = self.get_for_failure(area, index)?;
+        let poisoned = || pfn != ZERO_PAGE && self.frames[pfn].word().has(Flags::HWPOISON);
+        let before = poisoned();
         // On later kernels the calling process counts as one that has just touched the page.
         let current = self.profile.hwpoison_action_required.then_some(space);
-        match (what, pfn) {
+        let result = match (what, pfn) {
             (Injection::SoftOffline, ZERO_PAGE) => self.soft_offline_zero_page(),
             (Injection::SoftOffline, pfn) => self.soft_offline(pfn, true),
             (Injection::Hwpoison, ZERO_PAGE) => self.fail_zero_page(),
             (Injection::Hwpoison, pfn) => {
                 let handled = self.fail(pfn, true, current);
-                signals.extend(handled.signals);
+                injected.signals.extend(handled.signals);
                 handled.result
             }
+        };
+        if !before && poisoned() {
+            injected.poisoned.push(pfn);
         }
+        result
     }
 
     /// Takes a reference on the page behind an address (`get_user_pages_fast` without FOLL_WRITE);

@@ -1058,7 +1058,8 @@ class Page:
 
         Raises:
             KernelError: EBUSY if the frame is free or frozen, or if the page moved or was freed during the
-                call; ENOMEM if the count is at its limit.
+                call, and for a movable page in kernels without counted pins; ENOMEM if the count is at its
+                limit.
             MisuseError: if the call would have to wait and is made inside of a callback. A callback runs
                 under page locks, and the awaited lock may be one of them."""
     def isolate(self) -> Isolated:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -124,10 +125,18 @@ def test_too_few_rounds_open_no_gate():
     assert compared(gate="time", seconds=0.01).status == "inconclusive"
 
 
-def test_a_busy_machine_makes_no_result_of_a_wide_interval():
-    result = compared(sigma=8.0)
+@pytest.mark.parametrize(
+    ("others", "why"),
+    [
+        (1.9, "this machine was too busy"),
+        (0.0, "its rounds differ too much"),
+        (None, "its rounds differ too much"),
+    ],
+)
+def test_a_wide_interval_is_no_result_and_a_busy_machine_is_named(others, why):
+    result = Comparison(replace(compared(sigma=8.0).measurement, others=others))
     (line, advice) = result.time
-    assert line.startswith("other: inconclusive: this machine was too busy")
+    assert line.startswith(f"other: inconclusive: {why}")
     assert "--seconds" in advice
     assert result.status == "inconclusive"
 

@@ -243,11 +243,11 @@ impl Handles {
         cell.word.fetch_and(!PIN, Ordering::Release);
     }
 
-    /// Names the word at `address` for traces.
+    /// Names the word at `address` for traces. The explorer asks when it has undone the schedule, so numbers
+    /// that the schedule has given out are not known any more; their cells stay.
     pub fn field_at(&self, address: usize) -> Option<String> {
-        let next = self.numbers.lock().next;
-        (0..next).find_map(|number| {
-            let cell = self.cells.get(number as usize)?;
+        let mut cells = (0..).map_while(|number| Some((number, self.cells.get(number)?)));
+        cells.find_map(|(number, cell)| {
             let is = |field: usize, what: &str| (field == address).then(|| format!("{what} {number}"));
             is(std::ptr::from_ref(&cell.word).addr(), "handle")
                 .or_else(|| is(std::ptr::from_ref(&cell.len).addr(), "length of the object of handle"))

@@ -226,6 +226,17 @@ def test_a_killed_process_of_the_callers_pool_is_told(tmp_path):
     assert whole.searches == searches.soak(1_000, seed=100, jobs=2).searches
 
 
+def test_a_pool_that_broke_before_a_part_names_the_part_that_it_refused():
+    with processes() as pool:
+        pool.submit(os.getpid).result()
+        kill_a_worker(pool)
+        while not pool._broken:
+            time.sleep(0.01)
+        with pytest.raises(WorkersLostError, match="1 part not done: ") as raised:
+            searches.soak(1_000, seed=100, executor=pool)
+    assert len(raised.value.parts) == 1
+
+
 def test_a_killed_worker_of_a_cluster_loses_nothing(cluster):
     told = []
 

@@ -183,7 +183,8 @@ class WorkersLostError(MmcoreError, RuntimeError):
     means that a part was lost with three workers, or that no new worker could be had.
 
     Attributes:
-        parts: the names of the parts that were begun and not done.
+        parts: the names of the parts that were begun and not done; if there is none, of the part
+            that the broken executor refused.
         reason: the error of the executor.
     """
 
@@ -199,7 +200,7 @@ class WorkersLostError(MmcoreError, RuntimeError):
         count = f"{len(self.parts)} parts" if len(self.parts) != 1 else "1 part"
         reason = " ".join(str(self.reason).split())
         return (
-            f"the executor lost its workers ({reason}): {count} begun and not done: {names}; give"
+            f"the executor lost its workers ({reason}): {count} not done: {names}; give"
             " a function that makes the executor, and lost parts are done again on a new one;"
             " checkpoint=FILE keeps the parts that are done"
         )

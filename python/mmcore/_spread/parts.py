@@ -263,7 +263,8 @@ class _Spread:
 
     def _lost(self, error: BaseException) -> WorkersLostError:
         left = dict([*self.again, *self.with_workers.values()])
-        attempted = sorted(number for number in left if self.attempts[number])
+        # An executor that broke between two parts has begun none, and has refused the next one.
+        attempted = sorted(number for number in left if self.attempts[number]) or sorted(left)
         names = tuple(left[number].label for number in attempted)
         return WorkersLostError(names, f"{type(error).__name__}: {error}")
 

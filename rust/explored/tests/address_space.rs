@@ -1,6 +1,7 @@
 //! Address spaces under the explorer. In each world two or three operations race on one or two
 //! pages; afterwards the audit checks all references, mappings and counters.
 
+use crate::audited;
 use mmcore_explored::audit::{Handle, Ledger};
 use mmcore_explored::error::Errno;
 use mmcore_explored::explore::{
@@ -70,10 +71,7 @@ impl World for Race {
     }
 
     fn check(&self) -> Result<(), Violation> {
-        match self.machine.audit(&Ledger::default()).first() {
-            Some(finding) => Err(Violation::new(finding.rule, finding.to_string())),
-            None => Ok(()),
-        }
+        audited(&self.machine)
     }
 }
 

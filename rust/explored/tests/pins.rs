@@ -1,6 +1,7 @@
 //! Pins by frame number under the explorer. A page that was pinned by its number stays where it is until the
 //! pin is given back, whichever operation tries to move it meanwhile, and whatever kind of page it is.
 
+use crate::audited;
 use mmcore_explored::audit::{Handle, Ledger};
 use mmcore_explored::error::Errno;
 use mmcore_explored::explore::{Coverage, Exhaustive, Explorer, Options, Violation, World};
@@ -41,10 +42,7 @@ impl World for Pinned {
     }
 
     fn check(&self) -> Result<(), Violation> {
-        match self.machine.audit(&Ledger::default()).first() {
-            Some(finding) => Err(Violation::new(finding.rule, finding.to_string())),
-            None => Ok(()),
-        }
+        audited(&self.machine)
     }
 }
 

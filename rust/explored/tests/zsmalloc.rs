@@ -2,8 +2,8 @@
 //! zspage race, with today's locks and with those of 4.8. No schedule breaks a rule, and the three bugs
 //! of its history are found.
 
+use crate::audited;
 use crate::texts::{exhausted, limit, race};
-use mmcore_explored::audit::Ledger;
 use mmcore_explored::explore::{Exhaustive, Explorer, Options, Violation, World};
 use mmcore_explored::machine::{Config, Machine};
 use mmcore_explored::page::Pfn;
@@ -206,10 +206,19 @@ impl World for Use {
 
     fn check(&self) -> Result<(), Violation> {
         self.pool.free_empty(&self.machine);
-        match self.machine.audit(&Ledger::default()).first() {
-            Some(finding) => Err(Violation::new(finding.rule, finding.to_string())),
-            None => Ok(()),
-        }
+        audited(&self.machine)
+    }
+}
+
+/// Searches the schedules of a world, which must break no rule.
+#[track_caller]
+fn holds_in_all(kernel: &str, world: impl Fn() -> Use) {
+    let options = Options { max_steps: 20_000, ..Options::default() };
+    let search = Exhaustive { limit: limit(20_000), ..Exhaustive::default() };
+    let report = search.search(&mut Explorer::with_options(world(), options));
+    if let Some(found) = report.counterexample {
+        let trace = Explorer::with_options(world(), options).trace(&found.schedule);
+        panic!("{kernel}: {}\n{trace}", found.violation);
     }
 }
 
@@ -220,13 +229,7 @@ fn the_frames_of_a_mapped_object_have_no_other_user() {
     for kernel in ["4.8", "6.1", "6.12"] {
         for roles in [TWO, THREE] {
             let world = || Use::new(kernel, roles);
-            let options = Options { max_steps: 20_000, ..Options::default() };
-            let search = Exhaustive { limit: limit(20_000), ..Exhaustive::default() };
-            let report = search.search(&mut Explorer::with_options(world(), options));
-            if let Some(found) = report.counterexample {
-                let trace = Explorer::with_options(world(), options).trace(&found.schedule);
-                panic!("{kernel}: {}\n{trace}", found.violation);
-            }
+            holds_in_all(kernel, world);
         }
     }
 }
@@ -240,13 +243,7 @@ fn a_copy_of_an_object_is_whole_although_another_one_takes_its_place() {
             world.pool.alloc(&world.machine, 24, 0).unwrap();
             world
         };
-        let options = Options { max_steps: 20_000, ..Options::default() };
-        let search = Exhaustive { limit: limit(20_000), ..Exhaustive::default() };
-        let report = search.search(&mut Explorer::with_options(world(), options));
-        if let Some(found) = report.counterexample {
-            let trace = Explorer::with_options(world(), options).trace(&found.schedule);
-            panic!("{kernel}: {}\n{trace}", found.violation);
-        }
+        holds_in_all(kernel, world);
     }
 }
 

@@ -6,7 +6,7 @@
 //! starts the loading of that frame's record.
 //!
 //! The name is a hint, on which nothing but the cache depends. A frame that merges with its buddy leaves the
-//! middle of the list; the names before it are then a place off.
+//! middle of the list. Records before that frame then name a frame that is 17 places further on, not 16.
 
 use crate::page::{Frames, Pfn};
 
